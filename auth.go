@@ -1,0 +1,4 @@
+package imapkit
+
+// An AuthMechanism names a way to log in.
+type AuthMechanism string

@@ -1,0 +1,81 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+)
+
+// Alive reports whether an idle connection is still of use, without waiting:
+// it takes in what the server said meanwhile, and notices if the server has
+// closed it.
+func (c *Conn) Alive() bool {
+	for c.lost == nil && c.bye == nil {
+		if !c.tryFill() {
+			break
+		}
+		for {
+			resp, err := c.buffered()
+			if err != nil || resp == nil {
+				break
+			}
+			c.dispatch(resp)
+		}
+	}
+	c.release()
+	if c.bye != nil && c.lost == nil {
+		c.fail(c.explain(io.EOF))
+	}
+	return c.lost == nil
+}
+
+// glance is how long to wait for what is already there. A TLS record may be
+// there in part.
+const glance = 2 * time.Millisecond
+
+// tryFill reads what has arrived, if anything has.
+func (c *Conn) tryFill() bool {
+	if !readable(c.transport) {
+		return false
+	}
+	c.transport.SetReadDeadline(time.Now().Add(glance))
+	defer c.transport.SetReadDeadline(time.Time{})
+	if c.buf == nil {
+		c.buf = *buffers.Get().(*[]byte)
+		c.r, c.w = 0, 0
+	}
+	if c.w == len(c.buf) {
+		return false
+	}
+	n, err := c.nc.Read(c.buf[c.w:])
+	c.w += n
+	if n > 0 {
+		return true
+	}
+	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("imapkit: connection closed by the server while idle: %w", io.ErrUnexpectedEOF)
+		}
+		c.lost = err
+		c.Abort(err)
+	}
+	return false
+}
+
+// readable reports whether reading from the transport would return at once, or
+// true if that cannot be told.
+func readable(nc net.Conn) bool {
+	for {
+		if peeked, known := peek(nc); known {
+			return peeked
+		}
+		wrapper, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return true
+		}
+		nc = wrapper.NetConn()
+	}
+}

@@ -1,0 +1,247 @@
+package wire
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// Limits bound what a server may send. Every field must be set.
+type Limits struct {
+	Line      int64 // bytes of one line
+	Literal   int64 // bytes of a literal outside a message body
+	Result    int64 // bytes of one search, sort or thread result, or of one response held in memory
+	Message   int64 // bytes of a message held in memory
+	Depth     int   // nesting of parentheses
+	Responses int   // responses to one command
+}
+
+// bufferSize is the usual size of a read buffer: large, because a system call
+// per 4 KiB is what costs most when bodies flow.
+const bufferSize = 128 << 10
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
+
+// A Conn is one connection to a server. Its methods must not be called from
+// several goroutines at once, except Abort and Close.
+type Conn struct {
+	guard
+
+	nc  net.Conn // what is read and written: the transport or TLS over it
+	lim Limits
+	log *slog.Logger
+
+	// The unread bytes are buf[r:w]. buf is nil while the connection is idle.
+	buf  []byte
+	r, w int
+
+	sent int64 // bytes written so far
+	lost error // why the connection is unusable; nil while it is fine
+
+	out      []byte     // command bytes not yet written
+	inFlight []*Command // sent and not yet answered, oldest first
+	lastTag  uint64
+	nresp    int      // lines since Begin that may be responses
+	answers  int      // responses since Begin other than BYE
+	resp     Response // the one read last
+
+	bye     *Status     // the server's BYE, if it said so
+	caps    imap.CapSet // nil: unknown
+	utf8    bool        // UTF8=ACCEPT is enabled
+	names   *Names
+	mailbox *Mailbox // the open one; nil: none
+	guest   *Guest   // go-imap, once it has moved in
+}
+
+// NewConn takes over a freshly made transport. names is shared by all
+// connections to one account. log may be nil.
+func NewConn(nc net.Conn, lim Limits, names *Names, log *slog.Logger) *Conn {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	c := &Conn{nc: nc, lim: lim, names: names, log: log}
+	c.guard.transport = nc
+	return c
+}
+
+// StartTLS lays TLS over the transport and performs the handshake. Bytes that
+// arrived in clear after the server's OK are refused: they may be an
+// attacker's commands' answers (CVE-2011-0411 and its kin). What was learnt
+// before is forgotten.
+func (c *Conn) StartTLS(cfg *tls.Config) (*tls.ConnectionState, error) {
+	if c.r != c.w {
+		return nil, c.fail(fmt.Errorf("%w: data in clear between STARTTLS and the TLS handshake", ErrProtocol))
+	}
+	c.caps, c.bye = nil, nil
+	t := tls.Client(c.nc, cfg)
+	c.nc = t
+	c.enter()
+	err := t.Handshake()
+	c.leave()
+	if err != nil {
+		return nil, c.fail(err)
+	}
+	state := t.ConnectionState()
+	return &state, nil
+}
+
+// NetConn returns the transport, or TLS over it.
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
+// Err returns why the connection is unusable, or nil.
+func (c *Conn) Err() error { return c.lost }
+
+// Answered reports whether the server has sent a response since Begin, other
+// than its good-bye.
+func (c *Conn) Answered() bool { return c.answers > 0 }
+
+// Sent returns the number of bytes that were handed to the transport so far.
+func (c *Conn) Sent() int64 { return c.sent }
+
+// fail makes err, or what made the operation end early, the reason why the
+// connection is unusable, and closes it.
+func (c *Conn) fail(err error) error {
+	if c.lost == nil {
+		if cause := c.cause(); cause != nil {
+			err = cause
+		}
+		c.lost = err
+	}
+	c.Abort(c.lost)
+	return c.lost
+}
+
+// fill reads more bytes behind the unread ones.
+func (c *Conn) fill() error {
+	if c.lost != nil {
+		return c.lost
+	}
+	if c.buf == nil {
+		c.buf = *buffers.Get().(*[]byte)
+		c.r, c.w = 0, 0
+	}
+	if c.r > 0 && len(c.buf)-c.w < len(c.buf)/2 {
+		c.w = copy(c.buf, c.buf[c.r:c.w])
+		c.r = 0
+	}
+	if c.w == len(c.buf) {
+		grown := make([]byte, 2*len(c.buf))
+		c.w = copy(grown, c.buf[c.r:c.w])
+		c.r = 0
+		c.buf = grown
+	}
+	n, err := c.read(c.buf[c.w:])
+	c.w += n
+	if n > 0 {
+		return nil
+	}
+	return err
+}
+
+// read reads from the transport; an error is final.
+func (c *Conn) read(p []byte) (int, error) {
+	if c.lost != nil {
+		return 0, c.lost
+	}
+	c.enter()
+	n, err := c.nc.Read(p)
+	c.leave()
+	if n > 0 {
+		return n, nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return 0, c.fail(c.explain(err))
+}
+
+// explain puts the server's parting words before the transport's error.
+func (c *Conn) explain(err error) error {
+	if c.bye != nil {
+		return &ByeError{Status: *c.bye, Err: err}
+	}
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("imapkit: connection closed by the server: %w", io.ErrUnexpectedEOF)
+	}
+	return fmt.Errorf("imapkit: connection lost: %w", err)
+}
+
+// A ByeError is the loss of a connection that the server announced.
+type ByeError struct {
+	Status
+	Err error // what the transport said
+}
+
+// Error returns the server's words.
+func (e *ByeError) Error() string {
+	return fmt.Sprintf("imapkit: server said BYE %s: %v", e.Text, e.Err)
+}
+
+// Unwrap returns the transport's error.
+func (e *ByeError) Unwrap() error { return e.Err }
+
+// write writes all of p to the transport; an error is final.
+func (c *Conn) write(p []byte) error {
+	if c.lost != nil {
+		return c.lost
+	}
+	c.enter()
+	n, err := c.nc.Write(p)
+	c.leave()
+	c.sent += int64(n)
+	if err != nil {
+		return c.fail(c.explain(c.lastWords(err)))
+	}
+	return nil
+}
+
+// lastWords looks for a BYE in what had arrived before a write failed.
+func (c *Conn) lastWords(err error) error {
+	if c.cause() == nil && c.tryFill() {
+		for c.r < c.w && c.bye == nil {
+			resp, rerr := c.buffered()
+			if rerr != nil || resp == nil {
+				break
+			}
+			c.observe(resp)
+		}
+	}
+	return err
+}
+
+// flush writes the commands collected so far.
+func (c *Conn) flush() error {
+	if len(c.out) == 0 {
+		return c.lost
+	}
+	err := c.write(c.out)
+	if cap(c.out) > 64<<10 {
+		c.out = nil
+	}
+	c.out = c.out[:0]
+	return err
+}
+
+// release gives the read buffer back when nothing is in it.
+func (c *Conn) release() {
+	if c.buf != nil && c.r == c.w {
+		if len(c.buf) == bufferSize {
+			b := c.buf
+			buffers.Put(&b)
+		}
+		c.buf, c.r, c.w = nil, 0, 0
+	}
+}
+
+// closeGuest ends go-imap's goroutine, if it has one.
+func (c *Conn) closeGuest() {
+	if c.guest != nil {
+		c.guest.close()
+	}
+}

@@ -1,0 +1,158 @@
+package wire
+
+import (
+	"bytes"
+	"net/mail"
+	"time"
+)
+
+var monthNames = [...]string{"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}
+
+func month(b []byte) (time.Month, bool) {
+	for i, name := range monthNames {
+		if equalFold(b, name) {
+			return time.Month(i + 1), true
+		}
+	}
+	return 0, false
+}
+
+// digits reads a decimal number without sign.
+func digits(b []byte) (int, bool) {
+	n := 0
+	for _, ch := range b {
+		if ch < '0' || ch > '9' {
+			return 0, false
+		}
+		n = n*10 + int(ch-'0')
+	}
+	return n, len(b) > 0 && len(b) < 10
+}
+
+// fields cuts b at blanks without allocating; n is how many there are, at most
+// len(f).
+func fields(b []byte, f *[8][]byte) (n int) {
+	for n < len(f) {
+		b = bytes.TrimLeft(b, " \t\r\n")
+		if len(b) == 0 {
+			return n
+		}
+		i := bytes.IndexAny(b, " \t\r\n")
+		if i < 0 {
+			i = len(b)
+		}
+		f[n] = b[:i]
+		n++
+		b = b[i:]
+	}
+	return n
+}
+
+// clock reads hh:mm or hh:mm:ss.
+func clock(b []byte) (h, m, s int, ok bool) {
+	i := bytes.IndexByte(b, ':')
+	if i < 0 {
+		return 0, 0, 0, false
+	}
+	var okH, okM bool
+	okS := true
+	h, okH = digits(b[:i])
+	b = b[i+1:]
+	if j := bytes.IndexByte(b, ':'); j >= 0 {
+		s, okS = digits(b[j+1:])
+		b = b[:j]
+	}
+	m, okM = digits(b)
+	return h, m, s, okH && okM && okS && h < 24 && m < 60 && s < 61
+}
+
+// zone reads +hhmm, or GMT and UT in their spellings.
+func zone(b []byte) (*time.Location, bool) {
+	if len(b) == 5 && (b[0] == '+' || b[0] == '-') {
+		n, ok := digits(b[1:])
+		if !ok || n%100 > 59 {
+			return nil, false
+		}
+		offset := n/100*3600 + n%100*60
+		if b[0] == '-' {
+			offset = -offset
+		}
+		return fixedZone(offset), true
+	}
+	if equalFold(b, "GMT") || equalFold(b, "UT") || equalFold(b, "UTC") || equalFold(b, "Z") {
+		return time.UTC, true
+	}
+	return nil, false
+}
+
+// zones holds a location for each quarter of an hour from -12 to +14, made once:
+// a mailbox has thousands of dates and few zones.
+var zones = func() (z [26*4 + 1]*time.Location) {
+	for i := range z {
+		if offset := (i - 48) * 900; offset != 0 {
+			z[i] = time.FixedZone("", offset)
+		} else {
+			z[i] = time.UTC
+		}
+	}
+	return z
+}()
+
+func fixedZone(offset int) *time.Location {
+	if i := offset/900 + 48; offset%900 == 0 && i >= 0 && i < len(zones) {
+		return zones[i]
+	}
+	return time.FixedZone("", offset)
+}
+
+// date makes a time of its parts. Years of two digits are those of RFC 5322
+// section 4.3.
+func date(day, mon, year, clk, zon []byte) (time.Time, bool) {
+	d, ok1 := digits(day)
+	m, ok2 := month(mon)
+	y, ok3 := digits(year)
+	hh, mm, ss, ok4 := clock(clk)
+	loc, ok5 := zone(zon)
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || d < 1 || d > 31 {
+		return time.Time{}, false
+	}
+	switch {
+	case len(year) == 2 && y < 50:
+		y += 2000
+	case len(year) <= 3:
+		y += 1900
+	}
+	return time.Date(y, m, d, hh, mm, ss, 0, loc), true
+}
+
+// parseDate reads the Date field of a message. Dates that nobody can read are
+// the zero time: that is not worth an error, a third of all spam has one.
+func parseDate(b []byte) time.Time {
+	var f [8][]byte
+	n := fields(b, &f)
+	i := 0
+	if n > 0 && f[0][len(f[0])-1] == ',' {
+		i = 1 // day of the week
+	}
+	if n >= i+5 {
+		if t, ok := date(f[i], f[i+1], f[i+2], f[i+3], f[i+4]); ok {
+			return t
+		}
+	}
+	t, _ := mail.ParseDate(string(b))
+	return t
+}
+
+// parseInternalDate reads "17-Jul-1996 02:44:25 -0700" (RFC 9051 section 9,
+// date-time), also with blanks where the hyphens belong.
+func parseInternalDate(b []byte) (time.Time, bool) {
+	var f [8][]byte
+	n := fields(b, &f)
+	if n == 3 {
+		if i, j := bytes.IndexByte(f[0], '-'), bytes.LastIndexByte(f[0], '-'); i >= 0 && j > i {
+			return date(f[0][:i], f[0][i+1:j], f[0][j+1:], f[1], f[2])
+		}
+	}
+	t := parseDate(b)
+	return t, !t.IsZero()
+}

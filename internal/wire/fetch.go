@@ -1,0 +1,608 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/imapkit/imapkit/internal/charset"
+)
+
+// Items says which FETCH items a response held.
+type Items uint32
+
+// The items that have a field of their own in Fetched.
+const (
+	ItemUID Items = 1 << iota
+	ItemFlags
+	ItemDate
+	ItemSize
+	ItemEnvelope
+	ItemBodyStructure
+	ItemModSeq
+	ItemEmailID
+	ItemThreadID
+	ItemPreview
+	ItemSaveDate
+	ItemGmailMessageID
+	ItemGmailThreadID
+	ItemGmailLabels
+)
+
+// Fetched is what one FETCH response says of a message.
+type Fetched struct {
+	Seq   uint32
+	UID   imap.UID
+	Items Items // what is there
+	Bad   Items // what was there and unreadable
+	Err   error // why
+
+	Flags         []imap.Flag
+	Date          time.Time
+	Size          int64
+	Envelope      *imap.Envelope
+	BodyStructure imap.BodyStructure
+	ModSeq        uint64
+	EmailID       string
+	ThreadID      string
+	Preview       string
+	SaveDate      time.Time
+	GmailMsgID    uint64
+	GmailThread   uint64
+	GmailLabels   []string
+
+	Sections []Section         // bodies, in the order in which they came
+	Other    map[string]string // items without a field, raw
+
+	// Body is the body that is being streamed: its section is the last one
+	// and has no Data. It is valid until the next call of Next.
+	Body *Body
+}
+
+// A Section is the value of BODY[...], BINARY[...], RFC822 or its kin.
+type Section struct {
+	Name string // as the server spells it: "BODY[HEADER]"
+	Size int64
+	Data []byte
+}
+
+func (f *Fetched) bad(item Items, name string, why error) {
+	f.Bad |= item
+	f.Err = errors.Join(f.Err, fmt.Errorf("imapkit: unreadable %s: %w", name, why))
+}
+
+var errMalformed = errors.New("malformed")
+
+// A FetchReader reads the responses to FETCH commands, one at a time, in place.
+type FetchReader struct {
+	c    *Conn
+	cmds []*Command
+	// Stream makes bodies come as Fetched.Body instead of in memory.
+	Stream bool
+
+	msg     Fetched
+	open    bool // msg's response is not yet at its end
+	body    Body
+	memory  int64 // bytes of msg's bodies held in memory
+	flagBuf []imap.Flag
+}
+
+// NewFetchReader makes a reader for commands to be sent with Add.
+func (c *Conn) NewFetchReader() *FetchReader { return &FetchReader{c: c} }
+
+// Add sends a further command whose responses are to be read.
+func (r *FetchReader) Add(cmd *Command) error {
+	if err := r.c.Send(cmd); err != nil {
+		return err
+	}
+	r.cmds = append(r.cmds, cmd)
+	return r.c.Flush()
+}
+
+// Pending returns the number of commands that are not done.
+func (r *FetchReader) Pending() int {
+	n := 0
+	for _, cmd := range r.cmds {
+		if !cmd.Done {
+			n++
+		}
+	}
+	return n
+}
+
+// Next returns what the next FETCH response says, or io.EOF when a command is
+// done (its Status tells how) and again when nothing is under way. The result
+// is valid until the next call, except what its fields point to.
+func (r *FetchReader) Next() (*Fetched, error) {
+	for r.open { // the last one was left within a streamed body
+		if err := r.body.discard(); err != nil {
+			return nil, err
+		}
+		if err := r.items(); err != nil {
+			return nil, err
+		}
+	}
+	before := r.Pending()
+	for before > 0 {
+		resp, err := r.c.next()
+		if err != nil {
+			return nil, err
+		}
+		if resp.Name == "FETCH" || resp.Name == "UIDFETCH" {
+			r.begin(resp)
+			if err := r.items(); err != nil {
+				return nil, err
+			}
+			return &r.msg, nil
+		}
+		r.c.dispatch(resp)
+		if err := r.c.finish(resp); err != nil {
+			return nil, err
+		}
+		if r.Pending() < before {
+			break
+		}
+	}
+	return nil, io.EOF
+}
+
+func (r *FetchReader) begin(resp *Response) {
+	r.msg = Fetched{Seq: resp.Num}
+	if resp.Name == "UIDFETCH" { // RFC 9586
+		r.msg.Seq, r.msg.UID, r.msg.Items = 0, imap.UID(resp.Num), ItemUID
+	}
+	r.open, r.memory = true, 0
+	r.c.resp.accept('(')
+}
+
+// mostBad is how many items of a response may be malformed before the rest of
+// it is given up: looking for where to go on takes time.
+const mostBad = 16
+
+// items reads the items of a response up to its end, which clears open, or, when
+// streaming, up to a body.
+func (r *FetchReader) items() error {
+	resp := &r.c.resp
+	p := &resp.Parser
+	bad := 0
+	for {
+		if p.end() || p.peek() == ')' || bad > mostBad {
+			if resp.body >= 0 { // a literal that belongs to no item
+				if err := r.c.finish(resp); err != nil {
+					return err
+				}
+				continue
+			}
+			r.open = false
+			return nil
+		}
+		name := p.itemName()
+		ok := len(name) > 0
+		switch {
+		case !ok:
+			r.msg.bad(0, "response", errMalformed)
+			p.b = nil
+		case isSection(name):
+			streaming, err := r.section(string(name))
+			if streaming || err != nil {
+				return err
+			}
+		default:
+			ok = r.item(p, name)
+		}
+		if !ok {
+			bad++
+		}
+	}
+}
+
+func isSection(name []byte) bool {
+	return hasPrefixFold(name, "BODY[") || hasPrefixFold(name, "BINARY[") ||
+		equalFold(name, "RFC822") || equalFold(name, "RFC822.HEADER") || equalFold(name, "RFC822.TEXT")
+}
+
+// section reads the value of a body section. It is a literal where framing has
+// stopped, or a quoted string, or NIL.
+func (r *FetchReader) section(name string) (streaming bool, err error) {
+	resp := &r.c.resp
+	p := &resp.Parser
+	ch := p.peek()
+	if ch == '{' || ch == '~' {
+		if resp.body < 0 {
+			if s, _, ok := p.str(); ok { // after an item that made it look like something else
+				r.msg.Sections = append(r.msg.Sections, Section{name, int64(len(s)), append([]byte{}, s...)})
+				return false, nil
+			}
+			r.msg.bad(0, name, errMalformed)
+			p.b = nil
+			return false, nil
+		}
+		r.msg.Sections = append(r.msg.Sections, Section{Name: name, Size: resp.body})
+		r.body = Body{r: r, left: resp.body}
+		if r.Stream && r.msg.UID != 0 {
+			r.msg.Body = &r.body
+			return true, nil
+		}
+		return false, r.hold()
+	}
+	data := []byte{}
+	if s, null, ok := p.str(); ok && !null {
+		data = append(data, s...)
+	} else if !ok {
+		r.msg.bad(0, name, errMalformed)
+		r.resync(p, p.b)
+		return false, nil
+	}
+	r.msg.Sections = append(r.msg.Sections, Section{name, int64(len(data)), data})
+	return false, nil
+}
+
+// hold reads a body into memory. While streaming that is done for messages
+// whose UID comes behind their body (Exchange 2003).
+func (r *FetchReader) hold() error {
+	s := &r.msg.Sections[len(r.msg.Sections)-1]
+	if r.memory += s.Size; r.memory > r.c.lim.Message {
+		return r.c.fail(fmt.Errorf("%w: a message of %d bytes, at most %d are held in memory",
+			ErrLimit, s.Size, r.c.lim.Message))
+	}
+	data, err := r.body.readAll(s.Size)
+	if err != nil {
+		return err
+	}
+	s.Data = data
+	return r.c.resume(&r.c.resp)
+}
+
+// firstChunk is how much memory a body's announced size is trusted for before
+// its bytes arrive.
+const firstChunk = 1 << 20
+
+// readAll reads a body of n bytes.
+func (b *Body) readAll(n int64) ([]byte, error) {
+	data := make([]byte, min(n, firstChunk))
+	for got := 0; ; {
+		k, err := io.ReadFull(b, data[got:])
+		got += k
+		if err != nil {
+			return nil, err
+		}
+		if int64(got) == n {
+			return data, nil
+		}
+		grown := make([]byte, min(n, 4*int64(len(data))))
+		copy(grown, data)
+		data = grown
+	}
+}
+
+// A Body streams a literal.
+type Body struct {
+	r    *FetchReader
+	left int64
+	done bool
+}
+
+// Len returns how many bytes are left.
+func (b *Body) Len() int64 { return b.left }
+
+// Read reads from the body. A connection that is lost within it is an error,
+// never the end.
+func (b *Body) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return 0, io.EOF
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if int64(len(p)) > b.left {
+		p = p[:b.left]
+	}
+	c := b.r.c
+	var n int
+	var err error
+	switch {
+	case c.r < c.w:
+		n = copy(p, c.buf[c.r:c.w])
+		c.r += n
+	case len(p) >= 16<<10:
+		n, err = c.read(p)
+	default:
+		if err = c.fill(); err == nil {
+			n = copy(p, c.buf[c.r:c.w])
+			c.r += n
+		}
+	}
+	b.left -= int64(n)
+	return n, err
+}
+
+// WriteTo writes the rest of the body to w, without a copy in between.
+func (b *Body) WriteTo(w io.Writer) (int64, error) {
+	c := b.r.c
+	var total int64
+	for b.left > 0 {
+		if c.r == c.w {
+			if err := c.fill(); err != nil {
+				return total, err
+			}
+		}
+		chunk := c.buf[c.r:c.w]
+		if int64(len(chunk)) > b.left {
+			chunk = chunk[:b.left]
+		}
+		n, err := w.Write(chunk)
+		c.r += n
+		b.left -= int64(n)
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+		if n < len(chunk) {
+			return total, io.ErrShortWrite
+		}
+	}
+	return total, nil
+}
+
+// discard reads the rest of the body and what frames the rest of its response.
+func (b *Body) discard() error {
+	if b.done {
+		return nil
+	}
+	b.done = true
+	if err := b.r.c.discard(b.left); err != nil {
+		return err
+	}
+	b.left = 0
+	return b.r.c.resume(&b.r.c.resp)
+}
+
+// item reads one item that is no body section. If its value is malformed, what
+// follows the value is looked for.
+func (r *FetchReader) item(p *Parser, name []byte) bool {
+	start := p.b
+	var buf [32]byte
+	ok := true
+	m := &r.msg
+	set := func(item Items) { m.Items |= item }
+	var item Items
+	switch string(upper(name, &buf)) {
+	case "UID":
+		item = ItemUID
+		var n uint32
+		if n, ok = p.number32(); ok && n > 0 {
+			m.UID = imap.UID(n)
+			set(item)
+		}
+	case "FLAGS":
+		item = ItemFlags
+		if m.Flags, ok = p.flags(&r.flagBuf); ok {
+			set(item)
+		}
+	case "INTERNALDATE":
+		item = ItemDate
+		var s []byte
+		if s, _, ok = p.str(); ok {
+			if m.Date, ok = parseInternalDate(s); ok {
+				set(item)
+			} else {
+				m.bad(item, "INTERNALDATE", fmt.Errorf("%w: %q", errMalformed, s))
+				return true
+			}
+		}
+	case "RFC822.SIZE":
+		item = ItemSize
+		var n uint64
+		if n, ok = p.number(); ok && n <= math.MaxInt64 {
+			m.Size = int64(n)
+			set(item)
+		}
+	case "ENVELOPE":
+		item = ItemEnvelope
+		if m.Envelope, ok = p.envelope(); ok {
+			set(item)
+		} else {
+			m.Envelope = nil
+		}
+	case "BODYSTRUCTURE", "BODY":
+		item = ItemBodyStructure
+		if m.BodyStructure, ok = p.bodyStructure(p.depth); ok {
+			set(item)
+		} else {
+			m.BodyStructure = nil
+		}
+	case "MODSEQ":
+		item = ItemModSeq
+		paren := p.accept('(')
+		m.ModSeq, ok = p.number()
+		if ok = ok && (!paren || p.accept(')')); ok {
+			set(item)
+		}
+	default:
+		item, ok = r.extension(p, string(upper(name, &buf)), name)
+	}
+	if !ok {
+		why := errMalformed
+		if p.deep {
+			why = fmt.Errorf("%w: nested more than %d deep", ErrLimit, p.depth)
+			p.deep = false
+		}
+		m.bad(item, string(name), why)
+		r.resync(p, start)
+	}
+	return ok
+}
+
+// extension reads items of extensions; one that is unknown is kept as it came.
+func (r *FetchReader) extension(p *Parser, upperName string, name []byte) (item Items, ok bool) {
+	m := &r.msg
+	switch upperName {
+	case "EMAILID": // RFC 8474: EMAILID (id)
+		item = ItemEmailID
+		m.EmailID, ok = p.objectID()
+	case "THREADID":
+		item = ItemThreadID
+		m.ThreadID, ok = p.objectID()
+	case "PREVIEW": // RFC 8970; older servers: PREVIEW (FUZZY "text")
+		item = ItemPreview
+		paren := p.accept('(')
+		if paren {
+			p.atom()
+		}
+		var s []byte
+		s, _, ok = p.str()
+		m.Preview = charset.ToUTF8(s)
+		if paren {
+			ok = ok && p.accept(')')
+		}
+	case "SAVEDATE": // RFC 8514
+		item = ItemSaveDate
+		var s []byte
+		var null bool
+		if s, null, ok = p.str(); ok && !null {
+			m.SaveDate, ok = parseInternalDate(s)
+		}
+	case "X-GM-MSGID":
+		item = ItemGmailMessageID
+		m.GmailMsgID, ok = p.number()
+	case "X-GM-THRID":
+		item = ItemGmailThreadID
+		m.GmailThread, ok = p.number()
+	case "X-GM-LABELS":
+		item = ItemGmailLabels
+		m.GmailLabels, ok = p.strings()
+		for i, label := range m.GmailLabels {
+			if decoded, isUTF7 := decodeUTF7(label); isUTF7 {
+				m.GmailLabels[i] = decoded
+			}
+		}
+	default:
+		start := p.b
+		if ok = p.skip(); ok {
+			if m.Other == nil {
+				m.Other = make(map[string]string)
+			}
+			raw := start[:len(start)-len(p.b)]
+			m.Other[string(name)] = string(trimLeft(raw))
+		}
+		return 0, ok
+	}
+	if ok {
+		m.Items |= item
+	}
+	return item, ok
+}
+
+func trimLeft(b []byte) []byte {
+	for len(b) > 0 && b[0] == ' ' {
+		b = b[1:]
+	}
+	return b
+}
+
+// objectID reads (id), a bare id, or NIL.
+func (p *Parser) objectID() (string, bool) {
+	paren := p.accept('(')
+	id, ok := p.optional()
+	return id, ok && (!paren || p.accept(')'))
+}
+
+// resync continues behind the malformed value that starts at b: after the
+// balanced list or the string there, else at the next item that can be told.
+func (r *FetchReader) resync(p *Parser, b []byte) {
+	q := Parser{b: b, depth: len(b)}
+	if q.skip() {
+		after := q.b
+		if q.end() || q.peek() == ')' || knownItem(q.itemName()) {
+			p.b = after
+			return
+		}
+	}
+	for i := 1; i < len(b); i++ {
+		if b[i-1] != ' ' && b[i-1] != ')' {
+			continue
+		}
+		q := Parser{b: b[i:], depth: p.depth}
+		if name := q.itemName(); knownItem(name) && (len(q.b) > 0 && q.b[0] == ' ') {
+			p.b = b[i:]
+			return
+		}
+	}
+	p.b = nil
+}
+
+// knownItem reports whether name is that of an item which may follow another.
+func knownItem(name []byte) bool {
+	var buf [32]byte
+	switch string(upper(name, &buf)) {
+	case "UID", "FLAGS", "INTERNALDATE", "RFC822.SIZE", "ENVELOPE", "BODYSTRUCTURE", "MODSEQ",
+		"EMAILID", "THREADID", "PREVIEW", "SAVEDATE", "X-GM-MSGID", "X-GM-THRID", "X-GM-LABELS":
+		return true
+	}
+	return isSection(name)
+}
+
+// flags reads a list of flags; NIL is an empty one. Names that come often are
+// not allocated again. Where buf is given, the list is cut from it.
+func (p *Parser) flags(buf *[]imap.Flag) ([]imap.Flag, bool) {
+	if !p.accept('(') {
+		s, null, ok := p.str()
+		return nil, ok && (null || len(s) == 0)
+	}
+	var list []imap.Flag
+	if buf != nil {
+		if cap(*buf)-len(*buf) < 8 {
+			*buf = make([]imap.Flag, 0, 128)
+		}
+		list = (*buf)[len(*buf):len(*buf)]
+	}
+	for {
+		if p.accept(')') {
+			break
+		}
+		a := p.atom()
+		if len(a) == 0 {
+			return nil, false
+		}
+		list = append(list, flag(a))
+	}
+	if buf != nil && len(list) <= cap(*buf)-len(*buf) {
+		*buf = (*buf)[:len(*buf)+len(list)]
+	}
+	return list[:len(list):len(list)], true
+}
+
+// flag returns a system flag in the spelling of RFC 9051, a keyword as it came.
+func flag(a []byte) imap.Flag {
+	if a[0] == '\\' || a[0] == '$' {
+		for _, f := range knownFlags {
+			if len(f.upper) == len(a) && equalFold(a, f.upper) {
+				return f.flag
+			}
+		}
+	}
+	return imap.Flag(a)
+}
+
+var knownFlags = [...]struct {
+	upper string
+	flag  imap.Flag
+}{
+	{`\SEEN`, imap.FlagSeen},
+	{`\ANSWERED`, imap.FlagAnswered},
+	{`\FLAGGED`, imap.FlagFlagged},
+	{`\DELETED`, imap.FlagDeleted},
+	{`\DRAFT`, imap.FlagDraft},
+	{`\RECENT`, `\Recent`},
+	{`\*`, imap.FlagWildcard},
+	{`$FORWARDED`, imap.FlagForwarded},
+	{`$MDNSENT`, imap.FlagMDNSent},
+	{`$JUNK`, imap.FlagJunk},
+	{`$NOTJUNK`, imap.FlagNotJunk},
+	{`$PHISHING`, imap.FlagPhishing},
+	{`$IMPORTANT`, imap.FlagImportant},
+}

@@ -1,0 +1,352 @@
+package wire
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// A Response is one response of the server. It is valid until the next one is
+// read.
+type Response struct {
+	Tag    string // empty for untagged responses, "+" for a continuation request
+	Num    uint32 // of "* 3 EXISTS"
+	HasNum bool
+	Name   string // in upper case: "EXISTS", "OK", "LIST"
+	Status Status // for OK, NO, BAD, BYE and PREAUTH
+	Parser        // behind the name
+
+	lines *lineReader // SEARCH and its kin are read as they come
+	body  int64       // length of the body literal where framing has stopped; -1: none
+}
+
+// A Status is the contents of a status response (RFC 9051 section 7.1).
+type Status struct {
+	Type string // OK, NO, BAD, BYE, PREAUTH
+	Code string // without brackets, arguments included
+	Text string
+}
+
+// CodeName returns the first word of the code, in upper case.
+func (s Status) CodeName() string {
+	name, _, _ := strings.Cut(s.Code, " ")
+	return strings.ToUpper(name)
+}
+
+// CodeArgs returns what follows the first word of the code.
+func (s Status) CodeArgs() string {
+	_, args, _ := strings.Cut(s.Code, " ")
+	return args
+}
+
+var errJunk = errors.New("not a response")
+
+// next reads a response. What is none is skipped.
+func (c *Conn) next() (*Response, error) {
+	for {
+		resp, err := c.frameNext(c.fill)
+		if err == nil {
+			if resp.Name != "BYE" {
+				c.answers++
+			}
+			return resp, nil
+		}
+		if !errors.Is(err, errJunk) {
+			return nil, c.fail(err)
+		}
+	}
+}
+
+// errIncomplete ends framing where only what has arrived may be looked at.
+var errIncomplete = errors.New("incomplete")
+
+// buffered returns the next response if all of it has arrived, else nil.
+func (c *Conn) buffered() (*Response, error) {
+	for {
+		resp, err := c.frameNext(func() error { return errIncomplete })
+		switch {
+		case err == nil && resp.lines == nil && resp.body < 0:
+			return resp, nil
+		case err == nil || errors.Is(err, errIncomplete):
+			return nil, nil
+		case !errors.Is(err, errJunk):
+			return nil, c.fail(err)
+		}
+	}
+}
+
+// head is the number of bytes by which a response is recognized.
+const head = 32
+
+func (c *Conn) frameNext(fill func() error) (*Response, error) {
+	for c.w-c.r < head && bytes.IndexByte(c.buf[c.r:c.w], '\n') < 0 {
+		if err := fill(); err != nil {
+			return nil, err
+		}
+	}
+	if c.nresp++; c.nresp > c.lim.Responses {
+		return nil, fmt.Errorf("%w: more than %d responses to one command", ErrLimit, c.lim.Responses)
+	}
+	resp := &c.resp
+	*resp = Response{body: -1}
+	b := c.buf[c.r:c.w]
+	if n := streamedName(b); n != "" {
+		c.r += len("* ") + len(n)
+		resp.Name, resp.lines = n, &lineReader{c: c}
+		return resp, nil
+	}
+	fetch := isFetch(b)
+	plain := !fetch && mayHoldText(b)
+	length, body, err := c.frame(plain, fetch, fill)
+	if err != nil {
+		return nil, err
+	}
+	resp.body = body
+	resp.Parser = Parser{b: c.buf[c.r : c.r+length], depth: c.lim.Depth}
+	c.r += length
+	if !resp.parseHead() {
+		c.debug("skipped what is no response", resp.Parser.rest())
+		return nil, errJunk
+	}
+	return resp, nil
+}
+
+// streamedName returns the name of a response that is parsed while it arrives,
+// because it may be long.
+func streamedName(b []byte) string {
+	if len(b) < 3 || b[0] != '*' || b[1] != ' ' {
+		return ""
+	}
+	for _, name := range [...]string{"SEARCH", "ESEARCH", "SORT", "THREAD"} {
+		if hasPrefixFold(b[2:], name) && len(b) > 2+len(name) && atomEnd[b[2+len(name)]] {
+			return name
+		}
+	}
+	return ""
+}
+
+func isFetch(b []byte) bool {
+	p := Parser{b: b}
+	if !p.accept('*') {
+		return false
+	}
+	if a := p.atom(); len(a) == 0 || a[0] < '0' || a[0] > '9' {
+		return false
+	}
+	a := p.atom()
+	return equalFold(a, "FETCH") || equalFold(a, "UIDFETCH")
+}
+
+// mayHoldText reports whether a response ends in human-readable text, so that
+// "{3}" at its end is no literal: status responses, tagged ones, continuations.
+func mayHoldText(b []byte) bool {
+	p := Parser{b: b}
+	if !p.accept('*') {
+		return true
+	}
+	switch a := p.atom(); {
+	case equalFold(a, "OK"), equalFold(a, "NO"), equalFold(a, "BAD"), equalFold(a, "BYE"), equalFold(a, "PREAUTH"):
+		return true
+	}
+	return false
+}
+
+// frame makes the response at r contiguous in the buffer, up to its end or up
+// to the literal of a body, whose length it returns.
+func (c *Conn) frame(plain, fetch bool, fill func() error) (length int, body int64, err error) {
+	line := 0 // where the line begins that is looked at
+	scan := 0 // up to here it has no end
+	for {
+		i := bytes.IndexByte(c.buf[c.r+scan:c.w], '\n')
+		if i < 0 {
+			scan = c.w - c.r
+			if int64(scan-line) > c.lim.Line {
+				return 0, 0, fmt.Errorf("%w: a line of more than %d bytes", ErrLimit, c.lim.Line)
+			}
+			if err := fill(); err != nil {
+				return 0, 0, err
+			}
+			continue
+		}
+		end := scan + i + 1
+		if int64(end-line) > c.lim.Line+2 {
+			return 0, 0, fmt.Errorf("%w: a line of more than %d bytes", ErrLimit, c.lim.Line)
+		}
+		text := c.buf[c.r+line : c.r+end]
+		n, ok := literalLength(text)
+		if plain || !ok {
+			return end, -1, nil
+		}
+		if fetch && announcesBody(text) {
+			return end, n, nil
+		}
+		if n > c.lim.Literal {
+			return 0, 0, fmt.Errorf("%w: a literal of %d bytes, at most %d are allowed", ErrLimit, n, c.lim.Literal)
+		}
+		if most := c.lim.Line + 8*c.lim.Literal; int64(end)+n > most {
+			return 0, 0, fmt.Errorf("%w: a response of more than %d bytes", ErrLimit, most)
+		}
+		line = end + int(n)
+		scan = line
+		for c.w-c.r < line {
+			if err := fill(); err != nil {
+				return 0, 0, err
+			}
+		}
+	}
+}
+
+// announcesBody reports whether the literal at the end of a line of a FETCH
+// response is (part of) a message: BODY[...], BINARY[...] or RFC822 and its kin.
+func announcesBody(line []byte) bool {
+	i := bytes.LastIndexByte(line, '{')
+	if i > 0 && line[i-1] == '~' {
+		i--
+	}
+	b := bytes.TrimRight(line[:i], " \t")
+	if len(b) == 0 {
+		return false
+	}
+	if last := b[len(b)-1]; last == ']' || last == '>' {
+		return true
+	}
+	name := b[bytes.LastIndexAny(b, " \t(")+1:]
+	return equalFold(name, "RFC822") || equalFold(name, "RFC822.HEADER") || equalFold(name, "RFC822.TEXT")
+}
+
+// parseHead reads tag, number, name and status.
+func (r *Response) parseHead() bool {
+	p := &r.Parser
+	if p.accept('+') {
+		r.Tag = "+"
+		r.Status.Text = string(bytes.TrimPrefix(p.rest(), []byte(" ")))
+		return true
+	}
+	if !p.accept('*') {
+		r.Tag = string(p.atom())
+		if r.Tag == "" {
+			return false
+		}
+	}
+	name := p.atom()
+	if len(name) > 0 && name[0] >= '0' && name[0] <= '9' && r.Tag == "" {
+		n, ok := parseNumber(name)
+		if !ok || n > math.MaxUint32 {
+			return false
+		}
+		r.Num, r.HasNum = uint32(n), true
+		name = p.atom()
+	}
+	if len(name) == 0 {
+		return false
+	}
+	r.Name = upperName(name)
+	switch r.Name {
+	case "OK", "NO", "BAD", "BYE", "PREAUTH":
+		r.Status = parseStatus(r.Name, p.rest())
+	default:
+		return r.Tag == ""
+	}
+	return true
+}
+
+// upperName returns the name in upper case, without allocating for those that
+// come often.
+func upperName(b []byte) string {
+	for _, known := range [...]string{"FETCH", "OK", "EXISTS", "EXPUNGE", "RECENT", "LIST", "STATUS", "FLAGS", "NO"} {
+		if equalFold(b, known) {
+			return known
+		}
+	}
+	return strings.ToUpper(string(b))
+}
+
+// parseStatus splits "[CODE args] text". A code whose bracket is never closed
+// is taken for text (some servers write "[foo" in their prose).
+func parseStatus(typ string, b []byte) Status {
+	s := Status{Type: typ}
+	b = bytes.TrimLeft(b, " \t")
+	if len(b) > 0 && b[0] == '[' {
+		if i := codeEnd(b); i > 0 {
+			s.Code = string(bytes.TrimSpace(b[1:i]))
+			b = bytes.TrimLeft(b[i+1:], " \t")
+		}
+	}
+	s.Text = string(b)
+	return s
+}
+
+// codeEnd returns the offset of the bracket that ends a response code: the
+// first one outside quotes and lists, because flags may contain brackets.
+func codeEnd(b []byte) int {
+	depth, quoted := 0, false
+	for i, ch := range b {
+		switch {
+		case ch == '"':
+			quoted = !quoted
+		case quoted:
+		case ch == '(':
+			depth++
+		case ch == ')':
+			depth--
+		case ch == ']' && depth <= 0:
+			return i
+		}
+	}
+	return bytes.IndexByte(b, ']')
+}
+
+// finish reads what is left of a response: a body literal nobody wanted, the
+// rest of a long line.
+func (c *Conn) finish(resp *Response) error {
+	if resp.lines != nil {
+		return resp.lines.drain()
+	}
+	for resp.body >= 0 {
+		if err := c.discard(resp.body); err != nil {
+			return err
+		}
+		if err := c.resume(resp); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resume frames what follows a body literal.
+func (c *Conn) resume(resp *Response) error {
+	length, body, err := c.frame(false, true, c.fill)
+	if err != nil {
+		return c.fail(err)
+	}
+	resp.Parser = Parser{b: c.buf[c.r : c.r+length], depth: c.lim.Depth}
+	resp.body = body
+	c.r += length
+	return nil
+}
+
+// discard reads n bytes and forgets them.
+func (c *Conn) discard(n int64) error {
+	for {
+		if have := int64(c.w - c.r); have >= n {
+			c.r += int(n)
+			return nil
+		} else {
+			n -= have
+		}
+		c.r = c.w
+		if err := c.fill(); err != nil {
+			return err
+		}
+	}
+}
+
+// debug logs something odd that a server sent, shortened.
+func (c *Conn) debug(msg string, b []byte) {
+	if len(b) > 200 {
+		b = b[:200]
+	}
+	c.log.Debug(msg, "response", string(b))
+}

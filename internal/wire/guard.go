@@ -1,0 +1,126 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A guard ends an operation early by closing the transport, which works for
+// every net.Conn, whatever it thinks of deadlines. A connection on which an
+// operation was cut short is of no use anyway: nobody knows where its stream of
+// responses stands.
+type guard struct {
+	transport net.Conn
+
+	waiting atomic.Int64 // when the blocking call under way began, in ns since epoch; 0: none
+
+	mu      sync.Mutex
+	why     error // first reason for Abort
+	timer   *time.Timer
+	op      int           // number of the operation under way, so that a late timer is not taken for a new one's
+	limit   time.Duration // of this operation
+	silence bool          // limit counts silence only
+	stop    func() bool   // ends the watch on the context
+}
+
+var epoch = time.Now()
+
+func (g *guard) enter() { g.waiting.Store(int64(time.Since(epoch)) | 1) }
+func (g *guard) leave() { g.waiting.Store(0) }
+
+// Begin starts an operation that ends with End. It is cut short when ctx ends
+// or when timeout has passed; with silence only the time counts in which the
+// connection makes no progress although somebody waits for it. A timeout of
+// zero or less is none.
+func (c *Conn) Begin(ctx context.Context, timeout time.Duration, silence bool) {
+	c.nresp, c.answers = 0, 0
+	c.guard.begin(ctx, timeout, silence)
+}
+
+// End ends the operation begun last. The connection is idle then: no timer and
+// no goroutine belongs to it, and its buffer is given back.
+func (c *Conn) End() {
+	c.guard.end()
+	c.release()
+}
+
+func (g *guard) begin(ctx context.Context, timeout time.Duration, silence bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.op++
+	g.limit, g.silence = timeout, silence
+	if ctx.Done() != nil {
+		g.stop = context.AfterFunc(ctx, func() { g.Abort(contextError(ctx)) })
+	}
+	if timeout > 0 {
+		op := g.op
+		g.timer = time.AfterFunc(timeout, func() { g.expire(op) })
+	}
+}
+
+func (g *guard) end() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.op++
+	if g.timer != nil {
+		g.timer.Stop()
+		g.timer = nil
+	}
+	if g.stop != nil {
+		g.stop()
+		g.stop = nil
+	}
+}
+
+func (g *guard) expire(op int) {
+	g.mu.Lock()
+	if op != g.op {
+		g.mu.Unlock()
+		return
+	}
+	if g.silence {
+		rest := g.limit
+		if since := g.waiting.Load(); since != 0 {
+			rest -= time.Since(epoch) - time.Duration(since)
+		}
+		if rest > 0 {
+			g.timer.Reset(rest)
+			g.mu.Unlock()
+			return
+		}
+	}
+	g.mu.Unlock()
+	g.Abort(fmt.Errorf("%w: no answer within %v", ErrTimeout, g.limit))
+}
+
+// Abort closes the transport. The first reason given is what the operation
+// under way returns. It may be called from any goroutine.
+func (g *guard) Abort(why error) {
+	g.mu.Lock()
+	if g.why == nil {
+		g.why = why
+	}
+	g.mu.Unlock()
+	g.transport.Close()
+}
+
+// cause returns the reason given to Abort, or nil.
+func (g *guard) cause() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.why
+}
+
+// contextError is the error of a context that has ended: it matches ctx.Err()
+// and, where the program gave one, the cause.
+func contextError(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		return errors.Join(ctx.Err(), cause)
+	}
+	return ctx.Err()
+}

@@ -1,0 +1,335 @@
+package wire
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// A lineReader reads the rest of a response line while it arrives: results of
+// searches may be longer than what is worth holding in memory.
+type lineReader struct {
+	c    *Conn
+	n    int64 // bytes read
+	done bool
+	err  error
+}
+
+// peek returns the next byte, or 0 at the end of the line.
+func (l *lineReader) peek() byte {
+	c := l.c
+	for !l.done && c.r == c.w {
+		if l.err = c.fill(); l.err != nil {
+			l.done = true
+		}
+	}
+	if l.done {
+		return 0
+	}
+	ch := c.buf[c.r]
+	if ch == '\n' {
+		c.r++
+		l.done = true
+		return 0
+	}
+	return ch
+}
+
+func (l *lineReader) advance() {
+	l.c.r++
+	if l.n++; l.n > l.c.lim.Result {
+		l.done = true
+		l.err = l.c.fail(fmt.Errorf("%w: a result of more than %d bytes", ErrLimit, l.c.lim.Result))
+	}
+}
+
+func (l *lineReader) drain() error {
+	for l.peek() != 0 || !l.done {
+		l.advance()
+	}
+	return l.err
+}
+
+// spaces skips white space and returns the next byte.
+func (l *lineReader) spaces() byte {
+	for {
+		ch := l.peek()
+		if ch != ' ' && ch != '\t' && ch != '\r' {
+			return ch
+		}
+		l.advance()
+	}
+}
+
+// number reads digits; ok is false if there are none or too many.
+func (l *lineReader) number() (n uint64, ok bool) {
+	for {
+		ch := l.peek()
+		if ch < '0' || ch > '9' {
+			return n, ok
+		}
+		if n > (math.MaxUint64-9)/10 {
+			n = math.MaxUint64
+		} else {
+			n = n*10 + uint64(ch-'0')
+		}
+		ok = true
+		l.advance()
+	}
+}
+
+// word reads up to white space or a parenthesis, and no more than 64 bytes of
+// it are kept.
+func (l *lineReader) word() string {
+	var b [64]byte
+	n := 0
+	for {
+		ch := l.peek()
+		if ch == 0 && l.done || atomEnd[ch] {
+			return string(b[:n])
+		}
+		if n < len(b) {
+			b[n] = ch
+			n++
+		}
+		l.advance()
+	}
+}
+
+// skipList skips a parenthesized list after its opening parenthesis.
+func (l *lineReader) skipList() {
+	for depth := 1; depth > 0; {
+		switch l.peek() {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case 0:
+			if l.done {
+				return
+			}
+		}
+		l.advance()
+	}
+}
+
+// A Range is a range of UIDs or sequence numbers, both ends included.
+type Range struct{ First, Last uint32 }
+
+// SearchResult is what SEARCH, ESEARCH or SORT found. Numbers that no message
+// can have are left out.
+type SearchResult struct {
+	Ranges  []Range // in the order in which they came
+	Sorted  bool    // it came as SORT: the order is the result
+	Found   bool    // a response has come at all
+	Count   uint32
+	Counted bool // COUNT was given
+	Min     uint32
+	Max     uint32
+	ModSeq  uint64
+	Partial string // the range that PARTIAL answers
+	last    uint64 // numbers in Ranges
+}
+
+// add appends a range, joining it with the one before.
+func (s *SearchResult) add(first, last uint64, lim Limits) error {
+	if first > last {
+		first, last = last, first
+	}
+	if first == 0 || last > math.MaxUint32 {
+		return nil
+	}
+	s.last += last - first + 1
+	// An expanded result takes 4 bytes for each number: a range of billions
+	// must not do what a long line may not.
+	if s.last > uint64(lim.Result)/4 {
+		return fmt.Errorf("%w: a result of more than %d messages", ErrLimit, lim.Result/4)
+	}
+	if n := len(s.Ranges); n > 0 && first > 1 && s.Ranges[n-1].Last == uint32(first-1) {
+		s.Ranges[n-1].Last = uint32(last)
+		return nil
+	}
+	s.Ranges = append(s.Ranges, Range{uint32(first), uint32(last)})
+	return nil
+}
+
+// Len returns the number of messages found.
+func (s *SearchResult) Len() int { return int(s.last) }
+
+// Numbers expands the result in the order in which it came.
+func (s *SearchResult) Numbers() []uint32 {
+	nums := make([]uint32, 0, s.last)
+	for _, r := range s.Ranges {
+		for n := r.First; ; n++ {
+			nums = append(nums, n)
+			if n == r.Last {
+				break
+			}
+		}
+	}
+	return nums
+}
+
+// Ascending sorts the result and counts what came twice once.
+func (s *SearchResult) Ascending() []uint32 {
+	nums := s.Numbers()
+	if !slices.IsSorted(nums) {
+		slices.Sort(nums)
+	}
+	return slices.Compact(nums)
+}
+
+// Collect takes in SEARCH, ESEARCH and SORT responses; it is made for the On
+// field of a command. tag, when not empty, is the command's tag, which an
+// ESEARCH response must carry if it carries one.
+func (s *SearchResult) Collect(cmd *Command) func(*Response) bool {
+	return func(r *Response) bool {
+		if r.lines == nil {
+			return false
+		}
+		var err error
+		switch r.Name {
+		case "SEARCH", "SORT":
+			s.Sorted = r.Name == "SORT"
+			err = s.plain(r.lines)
+		case "ESEARCH":
+			var mine bool
+			if mine, err = s.extended(r.lines, cmd.tag); !mine {
+				return false
+			}
+		default:
+			return false
+		}
+		s.Found = true
+		if err != nil && r.lines.err == nil {
+			r.lines.done, r.lines.err = true, r.lines.c.fail(err)
+		}
+		return true
+	}
+}
+
+// plain reads "1 2 3 (MODSEQ 4)". Anything else between the numbers is skipped.
+func (s *SearchResult) plain(l *lineReader) error {
+	for {
+		switch ch := l.spaces(); {
+		case ch == 0 && l.done:
+			return nil
+		case ch >= '0' && ch <= '9':
+			n, _ := l.number()
+			if err := s.add(n, n, l.c.lim); err != nil {
+				return err
+			}
+		case ch == '(':
+			l.advance()
+			if strings.EqualFold(l.word(), "MODSEQ") {
+				l.spaces()
+				s.ModSeq, _ = l.number()
+			}
+			l.skipList()
+		default:
+			l.advance()
+		}
+	}
+}
+
+// extended reads an ESEARCH response (RFC 9051 section 7.3.4). It is not mine
+// if it carries another command's tag.
+func (s *SearchResult) extended(l *lineReader, tag string) (mine bool, err error) {
+	for {
+		switch ch := l.spaces(); {
+		case ch == 0 && l.done:
+			return true, nil
+		case ch == '(':
+			l.advance()
+			for l.spaces() != ')' && !l.done {
+				key, value := l.word(), ""
+				if l.spaces() != ')' {
+					value = l.word()
+				}
+				if strings.EqualFold(key, "TAG") && strings.Trim(value, `"`) != tag {
+					return false, l.err
+				}
+				if key == "" && value == "" {
+					l.advance()
+				}
+			}
+			if !l.done {
+				l.advance()
+			}
+		case ch == ')':
+			l.advance()
+		default:
+			if err := s.item(l, strings.ToUpper(l.word())); err != nil {
+				return true, err
+			}
+		}
+	}
+}
+
+// item reads the value of one ESEARCH item.
+func (s *SearchResult) item(l *lineReader, name string) error {
+	switch name {
+	case "UID":
+		return nil
+	case "ALL":
+		l.spaces()
+		return s.set(l)
+	case "PARTIAL":
+		if l.spaces() != '(' {
+			return nil
+		}
+		l.advance()
+		l.spaces()
+		s.Partial = l.word()
+		if ch := l.spaces(); ch >= '0' && ch <= '9' {
+			if err := s.set(l); err != nil {
+				return err
+			}
+		}
+		l.skipList()
+		return nil
+	}
+	ch := l.spaces()
+	if ch < '0' || ch > '9' {
+		return nil
+	}
+	n, _ := l.number()
+	small := uint32(min(n, math.MaxUint32))
+	switch name {
+	case "COUNT":
+		s.Count, s.Counted = small, true
+	case "MIN":
+		s.Min = small
+	case "MAX":
+		s.Max = small
+	case "MODSEQ":
+		s.ModSeq = n
+	}
+	return nil
+}
+
+// set reads a sequence set. "*" has no meaning in a result and is skipped.
+func (s *SearchResult) set(l *lineReader) error {
+	for {
+		first, ok := l.number()
+		last := first
+		if l.peek() == ':' {
+			l.advance()
+			if n, ok := l.number(); ok {
+				last = n
+			}
+		}
+		if ok {
+			if err := s.add(first, last, l.c.lim); err != nil {
+				return err
+			}
+		}
+		switch l.peek() {
+		case ',', '*':
+			l.advance()
+		default:
+			return nil
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package wire
+
+import (
+	"encoding/base64"
+	"fmt"
+	"io"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-sasl"
+)
+
+// Greeting waits for the server's greeting and returns it.
+func (c *Conn) Greeting() (Status, error) {
+	for {
+		resp, err := c.next()
+		if err != nil {
+			return Status{}, err
+		}
+		if resp.Tag == "" && resp.Status.Type != "" {
+			// Dovecot says "* OK Waiting for authentication process to respond.." first
+			// while it starts; its greeting follows at once.
+			status := resp.Status
+			c.observe(resp)
+			if status.Type == "OK" && status.Code == "" && isWaiting(status.Text) {
+				continue
+			}
+			return status, nil
+		}
+		if err := c.finish(resp); err != nil {
+			return Status{}, err
+		}
+	}
+}
+
+func isWaiting(text string) bool {
+	const waiting = "Waiting for authentication process"
+	return len(text) >= len(waiting) && text[:len(waiting)] == waiting
+}
+
+// mostChallenges bounds how often a server may ask.
+const mostChallenges = 32
+
+// A completer is a mechanism in which the server proves itself too.
+type completer interface {
+	// Done returns an error unless the server has proved that it knows the
+	// password.
+	Done() error
+}
+
+// Authenticate runs a SASL exchange (RFC 9051 section 6.2.2). The status is the
+// server's verdict. An error other than the connection's means that the
+// mechanism gave up; the exchange was cancelled and the connection is in step.
+// What was known of the server's capabilities is forgotten when it succeeds.
+func (c *Conn) Authenticate(mech sasl.Client) (Status, error) {
+	name, first, err := mech.Start()
+	if err != nil {
+		return Status{}, err
+	}
+	before := c.caps
+	cmd := c.Command("AUTHENTICATE").Atom(name).Secret()
+	cmd.Name = "AUTHENTICATE " + name
+	sentFirst := first == nil
+	if first != nil && before.Has(imap.CapSASLIR) {
+		cmd.Raw(encodeResponse(first, true))
+		sentFirst = true
+	}
+	c.caps = nil
+	defer func() {
+		if cmd.Status.Type != "OK" && c.caps == nil {
+			c.caps = before
+		}
+	}()
+	if err := c.Send(cmd); err != nil {
+		return Status{}, err
+	}
+	var gaveUp error
+	for rounds := 0; !cmd.Done; {
+		if err := c.Flush(); err != nil {
+			return Status{}, err
+		}
+		resp, err := c.step()
+		if err != nil {
+			return Status{}, err
+		}
+		if resp.Tag != "+" {
+			continue
+		}
+		if rounds++; rounds > mostChallenges {
+			return Status{}, c.fail(fmt.Errorf("%w: more than %d authentication challenges", ErrProtocol, mostChallenges))
+		}
+		var answer []byte
+		switch challenge, derr := base64.StdEncoding.DecodeString(resp.Status.Text); {
+		case gaveUp != nil:
+			return Status{}, c.fail(fmt.Errorf("%w: the server goes on with a cancelled authentication", ErrProtocol))
+		case !sentFirst:
+			// Whatever the text is ("+ Go ahead"), the server waits for the
+			// initial response.
+			answer, sentFirst = first, true
+		case derr != nil && rounds > 1:
+			gaveUp = fmt.Errorf("%w: a challenge that is not base64", ErrProtocol)
+		default:
+			answer, gaveUp = mech.Next(challenge)
+		}
+		if gaveUp != nil {
+			c.out = append(c.out, "*\r\n"...)
+			continue
+		}
+		c.out = append(append(c.out, encodeResponse(answer, false)...), '\r', '\n')
+	}
+	if cmd.Status.Type != "OK" {
+		return cmd.Status, gaveUp
+	}
+	if gaveUp == nil {
+		if both, ok := mech.(completer); ok {
+			gaveUp = both.Done()
+		}
+	}
+	if gaveUp != nil {
+		return Status{}, c.fail(gaveUp)
+	}
+	return cmd.Status, nil
+}
+
+// encodeResponse encodes for the wire. An empty initial response is "=" (RFC
+// 4959), an empty later one an empty line.
+func encodeResponse(b []byte, initial bool) string {
+	if len(b) == 0 && initial {
+		return "="
+	}
+	return base64.StdEncoding.EncodeToString(b)
+}
+
+// Login runs the LOGIN command (RFC 9051 section 6.2.3).
+func (c *Conn) Login(username, password string) (Status, error) {
+	cmd := c.Command("LOGIN").String(username).String(password).Secret()
+	if cmd.err != nil {
+		return Status{}, fmt.Errorf("imapkit: user name or password: %w", ErrArgument) // and not quoted
+	}
+	before := c.caps
+	c.caps = nil
+	err := c.Run(cmd)
+	if cmd.Status.Type != "OK" && c.caps == nil {
+		c.caps = before
+	}
+	return cmd.Status, err
+}
+
+// Logout says good-bye and closes the connection.
+func (c *Conn) Logout() {
+	if c.lost == nil {
+		c.Run(c.Command("LOGOUT")) // the connection ends in any case
+	}
+	c.fail(errLoggedOut)
+	c.closeGuest()
+}
+
+var errLoggedOut = fmt.Errorf("imapkit: connection closed: %w", io.ErrClosedPipe)
+
+// Discard closes the connection without a good-bye.
+func (c *Conn) Discard() {
+	c.fail(errLoggedOut)
+	c.closeGuest()
+}

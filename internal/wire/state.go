@@ -1,0 +1,179 @@
+package wire
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// levelTrace is below debug: commands as they are sent, secrets aside.
+const levelTrace = slog.LevelDebug - 4
+
+func (c *Conn) traceCommand(cmd *Command) {
+	text := cmd.Name
+	if !cmd.secret {
+		var b strings.Builder
+		for _, p := range cmd.parts {
+			b.Write(p.b)
+		}
+		text = b.String()
+	}
+	if len(text) > 500 {
+		text = text[:500]
+	}
+	c.log.Log(context.Background(), levelTrace, "command", "tag", cmd.tag, "text", text)
+}
+
+// A Mailbox is what is known of the open folder.
+type Mailbox struct {
+	Name           string // as it was given to Select
+	ReadOnly       bool   // opened with EXAMINE, or the server says READ-ONLY
+	Messages       uint32
+	UIDNext        imap.UID
+	UIDValidity    uint32
+	HighestModSeq  uint64
+	Flags          []imap.Flag
+	PermanentFlags []imap.Flag
+	HasPermanent   bool // PERMANENTFLAGS was sent
+}
+
+// Mailbox returns the open folder, or nil.
+func (c *Conn) Mailbox() *Mailbox { return c.mailbox }
+
+// Caps returns the server's capabilities, or nil while they are unknown.
+func (c *Conn) Caps() imap.CapSet { return c.caps }
+
+// SetCaps replaces what is known of the server's capabilities.
+func (c *Conn) SetCaps(caps imap.CapSet) { c.caps = caps }
+
+// SetUTF8 tells whether the server takes UTF-8 in quoted strings.
+func (c *Conn) SetUTF8(on bool) { c.utf8 = on }
+
+// UTF8 reports whether UTF8=ACCEPT is enabled.
+func (c *Conn) UTF8() bool { return c.utf8 }
+
+// Bye returns the server's BYE, or nil.
+func (c *Conn) Bye() *Status { return c.bye }
+
+// observe keeps book of what the server says about itself and the open folder.
+func (c *Conn) observe(r *Response) {
+	switch r.Name {
+	case "OK", "NO", "BAD", "BYE", "PREAUTH":
+		c.observeStatus(r)
+	case "CAPABILITY":
+		c.caps = parseCaps(string(r.rest()))
+	case "EXISTS":
+		if c.mailbox != nil && r.HasNum {
+			c.mailbox.Messages = r.Num
+		}
+	case "EXPUNGE":
+		if c.mailbox != nil && r.HasNum && c.mailbox.Messages > 0 {
+			c.mailbox.Messages--
+		}
+	}
+}
+
+func (c *Conn) observeStatus(r *Response) {
+	s := r.Status
+	if s.Type == "BYE" && r.Tag == "" {
+		copied := s
+		c.bye = &copied
+	}
+	switch s.CodeName() {
+	case "CAPABILITY":
+		c.caps = parseCaps(s.CodeArgs())
+	case "ALERT":
+		// RFC 9051 section 7.1: the user must be told.
+		c.log.Warn("the server alerts: " + s.Text)
+	case "UIDVALIDITY":
+		// Only SELECT may change it. A server that says so at another time
+		// has rebuilt the folder under us.
+		if n, ok := parseNumber([]byte(s.CodeArgs())); ok && c.mailbox != nil && r.Tag == "" {
+			c.mailbox.UIDValidity = uint32(n)
+		}
+	case "HIGHESTMODSEQ":
+		if n, ok := parseNumber([]byte(s.CodeArgs())); ok && c.mailbox != nil {
+			c.mailbox.HighestModSeq = max(c.mailbox.HighestModSeq, n)
+		}
+	}
+}
+
+// parseCaps reads a list of capabilities. The names that this library asks for
+// are spelt as go-imap does, whatever their case.
+func parseCaps(s string) imap.CapSet {
+	caps := make(imap.CapSet)
+	for _, name := range strings.Fields(s) {
+		caps[canonicalCap(name)] = struct{}{}
+	}
+	return caps
+}
+
+func canonicalCap(name string) imap.Cap {
+	switch up := strings.ToUpper(name); up {
+	case "IMAP4REV1":
+		return imap.CapIMAP4rev1
+	case "IMAP4REV2":
+		return imap.CapIMAP4rev2
+	default:
+		return imap.Cap(up)
+	}
+}
+
+// Select begins SELECT, or EXAMINE if readOnly. Once it is done with OK the
+// folder is the open one; done with anything else, none is.
+func (c *Conn) Select(name string, readOnly bool) *Command {
+	verb := "SELECT"
+	if readOnly {
+		verb = "EXAMINE"
+	}
+	cmd := c.Command(verb).Mailbox(name)
+	box := &Mailbox{Name: name, ReadOnly: readOnly}
+	cmd.On = box.collect
+	c.opening(cmd, box)
+	return cmd
+}
+
+// opening arranges that box is the open folder when cmd succeeds.
+func (c *Conn) opening(cmd *Command, box *Mailbox) {
+	cmd.onDone = func() {
+		c.mailbox = nil
+		if cmd.Status.Type == "OK" {
+			if cmd.Status.CodeName() == "READ-ONLY" {
+				box.ReadOnly = true
+			}
+			c.mailbox = box
+		}
+	}
+}
+
+// collect takes in what SELECT answers (RFC 9051 section 6.3.2).
+func (m *Mailbox) collect(r *Response) bool {
+	switch r.Name {
+	case "EXISTS":
+		m.Messages = r.Num
+	case "FLAGS":
+		m.Flags, _ = r.flags(nil)
+	case "OK":
+		args := []byte(r.Status.CodeArgs())
+		switch r.Status.CodeName() {
+		case "UIDVALIDITY":
+			n, _ := parseNumber(args)
+			m.UIDValidity = uint32(n)
+		case "UIDNEXT":
+			n, _ := parseNumber(args)
+			m.UIDNext = imap.UID(n)
+		case "HIGHESTMODSEQ":
+			m.HighestModSeq, _ = parseNumber(args)
+		case "PERMANENTFLAGS":
+			p := Parser{b: args, depth: 1}
+			m.PermanentFlags, m.HasPermanent = p.flags(nil)
+		case "READ-ONLY":
+			m.ReadOnly = true
+		}
+	default:
+		return false
+	}
+	return true
+}
