@@ -2,10 +2,18 @@ package imapkit
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 	"golang.org/x/net/proxy"
+
+	"github.com/imapkit/imapkit/internal/wire"
 )
 
 // A Client reads, follows and changes the mailbox of one account. It is used
@@ -59,6 +67,22 @@ type Client struct {
 	Limits Limits
 	// Logger gets what goes on; nil: silent. It never sees a credential.
 	Logger *slog.Logger
+
+	mu         sync.Mutex
+	pool       pool
+	closed     bool
+	closing    chan struct{}  // closed by Close
+	background sync.WaitGroup // goroutines of this Client
+	route      *route         // how the server was reached last
+	mechanism  AuthMechanism  // how the last log-in succeeded
+	memory     memory         // what else was learnt about the server
+	names      wire.Names
+
+	checkOnce sync.Once
+	checkErr  error
+	tlsOnce   sync.Once
+	tlsCfg    *tls.Config
+	tlsErr    error
 }
 
 // A TokenSource gives OAuth 2.0 access tokens (RFC 6750).
@@ -66,4 +90,123 @@ type TokenSource interface {
 	// Token returns an access token. refresh is true when the server refused
 	// the last one, so that a cached one must not be returned again.
 	Token(ctx context.Context, refresh bool) (string, error)
+}
+
+// An operation is one use of a connection.
+type operation struct {
+	what    string // for errors: "Search in INBOX"
+	folder  string // the folder it works on, if it does
+	changes bool   // it changes something on the server
+	stream  bool   // Timeout counts silence only
+}
+
+// do runs fn with a connection. fn must leave the connection in step with the
+// server, or lost. An operation that only reads is repeated once if a
+// connection from earlier turns out to be dead before its first answer; one
+// that changes something is so only if nothing of the change was sent.
+func (c *Client) do(ctx context.Context, op operation, fn func(*session) error) error {
+	l, err := c.start(ctx, op, fn)
+	if err != nil {
+		return err
+	}
+	c.finish(l)
+	return nil
+}
+
+// start does what do does, and leaves the connection with the caller if fn
+// succeeds, until finish.
+func (c *Client) start(ctx context.Context, op operation, fn func(*session) error) (*lease, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if op.changes && c.ReadOnly {
+		return nil, fmt.Errorf("%w: %s", ErrReadOnly, op.what)
+	}
+	for again := true; ; again = false {
+		l, reused, err := c.acquire(ctx, op.what, op.folder)
+		if err != nil {
+			return nil, c.closedOr(err)
+		}
+		s := l.s
+		s.Begin(ctx, c.timeout(), op.stream)
+		if err = c.guarded(l, fn); err == nil {
+			return l, nil
+		}
+		dead := s.Err() != nil && !s.Answered() && !errors.Is(err, ErrTimeout) && ctx.Err() == nil
+		c.finish(l)
+		if !again || !reused || !dead || errors.Is(err, ErrUnknownOutcome) {
+			return nil, c.closedOr(err)
+		}
+	}
+}
+
+// finish takes a connection back.
+func (c *Client) finish(l *lease) {
+	l.s.End()
+	c.release(l)
+}
+
+// guarded runs fn. If it panics, because code of the program that it calls
+// does, the connection is given up before the panic goes on.
+func (c *Client) guarded(l *lease, fn func(*session) error) error {
+	defer func() {
+		if v := recover(); v != nil {
+			l.s.Discard()
+			c.finish(l)
+			panic(v)
+		}
+	}()
+	return fn(l.s)
+}
+
+// closedOr returns ErrClosed after Close, whatever that made go wrong.
+func (c *Client) closedOr(err error) error {
+	if err != nil && !errors.Is(err, ErrUnknownOutcome) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.closed {
+			return ErrClosed
+		}
+	}
+	return err
+}
+
+// Connect connects and logs in now instead of at the first operation. It is
+// the way to find out early whether host, credentials and certificates are
+// right; nothing needs it. Errors are [*ConnectError], [ErrAuthentication],
+// [ErrNoMechanism], or those of an operation.
+func (c *Client) Connect(ctx context.Context) error {
+	return c.do(ctx, operation{what: "Connect"}, func(*session) error { return nil })
+}
+
+// Capabilities returns what the server says it can do (RFC 9051 section
+// 6.1.1), as of after the log-in.
+func (c *Client) Capabilities(ctx context.Context) (imap.CapSet, error) {
+	var caps imap.CapSet
+	err := c.do(ctx, operation{what: "Capabilities"}, func(s *session) error {
+		known, err := s.capabilities()
+		caps = known.Copy()
+		return err
+	})
+	return caps, err
+}
+
+// Do lends one ready connection to fn, with folder opened when it is not "".
+// It is the way to what this package has no method for. The connection behind
+// the argument is this package's: it is already logged in, keeps the Client's
+// limits, time-outs (Timeout bounds the server's silence) and context, shows
+// go-imap only responses that it can read, and refuses commands that change
+// the log-in or the transport, and, for a [Client.ReadOnly] Client, all that
+// change something. fn must wait for the commands it starts, and not use the
+// argument after it has returned. Do returns the error of fn.
+func (c *Client) Do(ctx context.Context, folder string, fn func(*imapclient.Client) error) error {
+	return c.do(ctx, operation{what: "Do", folder: folder, stream: true}, func(s *session) error {
+		return s.Lend(ctx, folder, c.ReadOnly, fn)
+	})
+}
+
+func (c *Client) debug(msg string, args ...any) {
+	if c.Logger != nil {
+		c.Logger.Debug(msg, args...)
+	}
 }

@@ -469,6 +469,8 @@ func TestMissingCapabilitiesAreReallyMissing(t *testing.T) {
 			}
 		}
 	}
+	full.must("SELECT INBOX")
+	bare.must("SELECT INBOX")
 	for _, command := range []string{"UID COPY 1 Trash", "APPEND Trash {2+}\r\nxy"} {
 		if lines := full.must(command); !strings.Contains(strings.Join(lines, " "), "UID ") {
 			t.Errorf("%s: %q lacks the UID", command, lines)

@@ -67,15 +67,16 @@ func (s *spec) unavailable() error {
 		return fmt.Errorf("%s has to be started by root", s.name)
 	}
 	_, err := os.Stat(s.program)
-	if private := s.private || s.overlay && err != nil; private && !isolated() {
+	if private := s.private || s.overlay && err != nil; private && !isolates() {
 		return fmt.Errorf("%s needs mounts of its own, which this machine does not allow", s.name)
 	}
 	return nil
 }
 
-// isolation gives a process its own mounts and process IDs, so that all it starts ends with it.
-func isolation() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{
+// isolated makes a process the first of a PID namespace, with mounts of its own: all it starts ends with it, and it
+// ends with this test binary.
+func isolated(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Setpgid:      true,
 		Pdeathsig:    syscall.SIGKILL,
 		Cloneflags:   syscall.CLONE_NEWPID,
@@ -83,12 +84,25 @@ func isolation() *syscall.SysProcAttr {
 	}
 }
 
-// isolated reports whether this machine allows it.
-var isolated = sync.OnceValue(func() bool {
+// isolates reports whether this machine allows that.
+var isolates = sync.OnceValue(func() bool {
 	cmd := exec.Command("mount", "-t", "proc", "proc", "/proc")
-	cmd.SysProcAttr = isolation()
+	isolated(cmd)
 	return cmd.Run() == nil
 })
+
+// command runs a script. The shell that remains as the first process is there because servers change their user, by
+// which they would escape Pdeathsig.
+func command(args []string) *exec.Cmd {
+	if !isolates() {
+		cmd := exec.Command("bash", args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+		return cmd
+	}
+	cmd := exec.Command("bash", append([]string{"-c", `mount -t proc proc /proc && bash "$@"; exit`, "bash"}, args...)...)
+	isolated(cmd)
+	return cmd
+}
 
 // process is a running server.
 type process struct {
@@ -128,15 +142,11 @@ func (s *spec) run() (*process, error) {
 	for _, port := range ports {
 		args = append(args, strconv.Itoa(port))
 	}
-	p.cmd = exec.Command("bash", args...)
+	p.cmd = command(args)
 	p.cmd.Dir = "/"
 	p.cmd.Env = append(os.Environ(), s.env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
 	p.cmd.WaitDelay = time.Second
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() == 0 && isolated() {
-		p.cmd.SysProcAttr = isolation()
-	}
 	if err := p.cmd.Start(); err != nil {
 		os.RemoveAll(p.dir)
 		return nil, err

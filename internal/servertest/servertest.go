@@ -63,6 +63,7 @@ func WithPassword() Option {
 
 // Dovecot starts Dovecot 2.3. Any user name is good with the password "secret", the OAuth 2.0 token "token" or a
 // [ClientCertificate], and has a mail store of its own with the folders Drafts, Sent, Junk, Trash and Archive.
+// Setting("QUOTA", "100K") limits every store. A failed login takes it half a second.
 //
 // With Setting("PLAINTEXT", "no") it does not take passwords in clear at the address 127.0.0.2.
 func Dovecot(t testing.TB, opts ...Option) *Server {

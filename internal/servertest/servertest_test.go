@@ -3,6 +3,7 @@ package servertest
 import (
 	"bufio"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -134,16 +135,37 @@ func TestDovecotRefusesPasswordsInClear(t *testing.T) {
 func TestDovecotTakesTokensAndCertificates(t *testing.T) {
 	t.Parallel()
 	server := Dovecot(t)
-	s := connect(t, server, "TLS")
-	// user=alice ^A auth=Bearer token ^A ^A
-	s.ok("AUTHENTICATE XOAUTH2 dXNlcj1hbGljZQFhdXRoPUJlYXJlciB0b2tlbgEB")
+	xoauth2 := func(token string) string {
+		return base64.StdEncoding.EncodeToString([]byte("user=alice\x01auth=Bearer " + token + "\x01\x01"))
+	}
+	connect(t, server, "TLS").ok("AUTHENTICATE XOAUTH2 " + xoauth2("token"))
+	// The second line answers the error that the server explains first.
+	answer := connect(t, server, "TLS").do("AUTHENTICATE XOAUTH2 " + xoauth2("wrong") + "\r\n")
+	if !strings.Contains(answer, "a NO") {
+		t.Error(answer)
+	}
+	connect(t, server, "TLS").ok("AUTHENTICATE ANONYMOUS dHJhY2U=")
 
 	config := server.TLSConfig()
 	config.Certificates = []tls.Certificate{ClientCertificate(t, "alice")}
-	s = greeted(t, tls.Client(dial(t, server.TLSAddr()), config))
-	s.ok("AUTHENTICATE EXTERNAL =")
+	greeted(t, tls.Client(dial(t, server.TLSAddr()), config)).ok("AUTHENTICATE EXTERNAL =")
+	if answer := connect(t, server, "TLS").do("AUTHENTICATE EXTERNAL YWxpY2U="); !strings.Contains(answer, "a NO") {
+		t.Error("without a certificate:", answer)
+	}
+}
 
-	connect(t, server, "TLS").ok("AUTHENTICATE ANONYMOUS dHJhY2U=")
+func TestDovecotAnswersAfterManyWrongPasswords(t *testing.T) {
+	t.Parallel()
+	server := Dovecot(t)
+	start := time.Now()
+	for range 3 {
+		if answer := connect(t, server, "plain").do("LOGIN alice wrong"); !strings.Contains(answer, "[AUTHENTICATIONFAILED]") {
+			t.Error(answer)
+		}
+	}
+	if took := time.Since(start); took > 4*time.Second {
+		t.Errorf("it took %v", took)
+	}
 }
 
 func TestSharedDovecotGivesEveryTestItsOwnMail(t *testing.T) {
@@ -192,87 +214,102 @@ func TestStunnelDemandsAClientCertificate(t *testing.T) {
 func TestSOCKSProxiesReachTheServer(t *testing.T) {
 	t.Parallel()
 	server := Dovecot(t)
-	proxies := map[string]*Proxy{
-		"Dante": Dante(t), "Dante with password": Dante(t, WithPassword()),
-		"microsocks": Microsocks(t), "microsocks with password": Microsocks(t, WithPassword()),
-		"ssh -D": SSHD(t),
-	}
-	proxies["V2Ray"], _ = V2Ray(t)
-	proxies["V2Ray with password"], _ = V2Ray(t, WithPassword())
-	for name, p := range proxies {
-		try := func(auth *proxy.Auth) (net.Conn, error) {
-			dialer, err := proxy.SOCKS5("tcp", p.Addr, auth, nil)
+	v2ray := func(t testing.TB, opts ...Option) *Proxy { socks, _ := V2Ray(t, opts...); return socks }
+	for name, start := range map[string]func(testing.TB, ...Option) *Proxy{
+		"Dante": Dante, "microsocks": Microsocks, "V2Ray": v2ray,
+		"ssh -D": func(t testing.TB, _ ...Option) *Proxy { return SSHD(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := throughSOCKS(start(t), server, "", "")
 			if err != nil {
 				t.Fatal(err)
 			}
-			return dialer.Dial("tcp", server.Addr())
-		}
-		var auth *proxy.Auth
-		if p.Username != "" {
-			auth = &proxy.Auth{User: p.Username, Password: p.Password}
-			if _, err := try(&proxy.Auth{User: p.Username, Password: "wrong"}); err == nil {
-				t.Errorf("%s takes a wrong password", name)
-			}
-		}
-		conn, err := try(auth)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
+			greeted(t, conn).ok("LOGOUT")
+		})
+		if name == "ssh -D" {
 			continue
 		}
-		greeted(t, conn).ok("LOGOUT")
+		t.Run(name+" with password", func(t *testing.T) {
+			t.Parallel()
+			p := start(t, WithPassword())
+			conn, err := throughSOCKS(p, server, p.Username, p.Password)
+			if err != nil {
+				t.Fatal(err)
+			}
+			greeted(t, conn).ok("LOGOUT")
+			if _, err := throughSOCKS(p, server, p.Username, "wrong"); err == nil {
+				t.Error("it takes a wrong password")
+			}
+		})
 	}
+}
+
+func throughSOCKS(p *Proxy, server *Server, user, password string) (net.Conn, error) {
+	var auth *proxy.Auth
+	if user != "" {
+		auth = &proxy.Auth{User: user, Password: password}
+	}
+	dialer, err := proxy.SOCKS5("tcp", p.Addr, auth, nil)
+	if err != nil {
+		return nil, err
+	}
+	return dialer.Dial("tcp", server.Addr())
 }
 
 func TestHTTPProxiesReachTheServer(t *testing.T) {
 	t.Parallel()
 	server := Dovecot(t)
-	proxies := map[string]*Proxy{
-		"Tinyproxy": Tinyproxy(t), "Tinyproxy with password": Tinyproxy(t, WithPassword()),
-		"Squid": Squid(t), "Squid with password": Squid(t, WithPassword()),
-	}
-	_, proxies["V2Ray"] = V2Ray(t)
-	_, proxies["V2Ray with password"] = V2Ray(t, WithPassword())
-	for name, p := range proxies {
-		over := map[string]net.Conn{"": dial(t, p.Addr)}
-		if p.TLSAddr != "" {
-			over[" over TLS"] = tls.Client(dial(t, p.TLSAddr), p.TLSConfig())
-		}
-		for how, conn := range over {
-			t.Run(name+how, func(t *testing.T) {
-				if code := requestTunnel(t, conn, server, p.Username, p.Password); code != http.StatusOK {
-					t.Fatal(http.StatusText(code))
-				}
+	v2ray := func(t testing.TB, opts ...Option) *Proxy { _, connect := V2Ray(t, opts...); return connect }
+	for name, start := range map[string]func(testing.TB, ...Option) *Proxy{
+		"Tinyproxy": Tinyproxy, "Squid": Squid, "V2Ray": v2ray,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := start(t)
+			conn := dial(t, p.Addr)
+			tunnel(t, conn, server, p, http.StatusOK)
+			greeted(t, conn).ok("LOGOUT")
+			if p.TLSAddr != "" {
+				conn := tls.Client(dial(t, p.TLSAddr), p.TLSConfig())
+				tunnel(t, conn, server, p, http.StatusOK)
 				greeted(t, conn).ok("LOGOUT")
-			})
-		}
-		if p.Username != "" {
-			if code := requestTunnel(t, dial(t, p.Addr), server, "", ""); code != http.StatusProxyAuthRequired {
-				t.Errorf("%s without password: %s", name, http.StatusText(code))
 			}
-		}
+		})
+		t.Run(name+" with password", func(t *testing.T) {
+			t.Parallel()
+			p := start(t, WithPassword())
+			conn := dial(t, p.Addr)
+			tunnel(t, conn, server, p, http.StatusOK)
+			greeted(t, conn).ok("LOGOUT")
+			tunnel(t, dial(t, p.Addr), server, &Proxy{}, http.StatusProxyAuthRequired)
+		})
 	}
 }
 
-func TestSquidAsksInOtherWays(t *testing.T) {
-	t.Parallel()
-	server := Dovecot(t)
-	for _, scheme := range []string{"digest", "ntlm"} {
-		p := Squid(t, Setting("AUTH", scheme))
-		if code := requestTunnel(t, dial(t, p.Addr), server, p.Username, p.Password); code != http.StatusProxyAuthRequired {
-			t.Errorf("%s: %s", scheme, http.StatusText(code))
-		}
+func TestSquidAsksForDigestAndNTLM(t *testing.T) {
+	for scheme, challenge := range map[string]string{"digest": "Digest ", "ntlm": "NTLM"} {
+		t.Run(scheme, func(t *testing.T) {
+			t.Parallel()
+			p := Squid(t, Setting("AUTH", scheme))
+			response := tunnel(t, dial(t, p.Addr), &Server{Host: "127.0.0.1", Port: 143}, p, http.StatusProxyAuthRequired)
+			if got := response.Header.Get("Proxy-Authenticate"); !strings.HasPrefix(got, challenge) {
+				t.Errorf("it asks for %q", got)
+			}
+		})
 	}
 }
 
-// requestTunnel sends CONNECT and reads the head of the answer byte by byte, because the greeting follows it.
-func requestTunnel(t *testing.T, conn net.Conn, server *Server, user, password string) int {
+// tunnel sends CONNECT with the proxy's password and demands the status. It reads the head of the answer byte by byte,
+// because the greeting follows it.
+func tunnel(t *testing.T, conn net.Conn, server *Server, p *Proxy, status int) *http.Response {
 	t.Helper()
 	conn.SetDeadline(time.Now().Add(20 * time.Second))
 	request := &http.Request{
 		Method: http.MethodConnect, URL: &url.URL{Opaque: server.Addr()}, Host: server.Addr(), Header: http.Header{},
 	}
-	if user != "" {
-		request.SetBasicAuth(user, password)
+	if p.Username != "" {
+		request.SetBasicAuth(p.Username, p.Password)
 		request.Header = http.Header{"Proxy-Authorization": request.Header["Authorization"]}
 	}
 	if err := request.Write(conn); err != nil {
@@ -288,5 +325,8 @@ func requestTunnel(t *testing.T, conn net.Conn, server *Server, user, password s
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode
+	if response.StatusCode != status {
+		t.Fatalf("%s, want %s", response.Status, http.StatusText(status))
+	}
+	return response
 }

@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"bytes"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
@@ -107,6 +109,12 @@ func (p *Parser) singlePart(depth int) (imap.BodyStructure, bool) {
 		return nil, false
 	}
 	part.Size = uint32(min(size, math.MaxUint32))
+	if strings.EqualFold(part.Type, "multipart") {
+		// GMX writes a multipart whose boundary never comes like a single part.
+		m := &imap.BodyStructureMultiPart{Subtype: part.Subtype}
+		m.Extended = &imap.BodyStructureMultiPartExt{Params: part.Params}
+		return m, p.close()
+	}
 	switch {
 	case strings.EqualFold(part.Type, "message") && p.peek() == '(':
 		msg := new(imap.BodyStructureMessageRFC822)
@@ -143,6 +151,10 @@ func (p *Parser) singlePart(depth int) (imap.BodyStructure, bool) {
 	}
 	if p.accept(')') {
 		return part, true
+	}
+	if p.peek() == '(' {
+		// A list is no MD5: the fields are shifted.
+		return part, p.close()
 	}
 	ext := new(imap.BodyStructureSinglePartExt)
 	if _, ok = p.optional(); !ok { // MD5
@@ -199,6 +211,11 @@ func (p *Parser) size() (uint64, bool) {
 	s, null, ok := p.str()
 	if !ok || null || len(s) > 1 && s[0] == '-' {
 		return 0, ok
+	}
+	if i := bytes.IndexByte(s, 'e'); i > 0 && i < len(s)-1 && len(s) < 32 {
+		// mail.ru writes 9.3736e+06.
+		f, err := strconv.ParseFloat(string(s), 64)
+		return uint64(f), err == nil && f >= 0 && f < math.MaxInt64
 	}
 	return parseNumber(s)
 }

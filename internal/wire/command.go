@@ -31,6 +31,7 @@ type Command struct {
 	err      error
 	onDone   func() // runs when Done is set
 	secret   bool
+	joint    bool  // no blank before the next argument
 	nonSync  int64 // literals up to this length need no continuation request
 	begun    bool  // something of it was handed to the transport
 	canceled bool  // the server answered before all was sent
@@ -67,6 +68,12 @@ func (cmd *Command) fail(format string, args ...any) {
 	}
 }
 
+// Text returns the command line up to its first literal, without the tag.
+func (cmd *Command) Text() string {
+	_, text, _ := strings.Cut(string(cmd.parts[0].b), " ")
+	return text
+}
+
 // Err returns why the command cannot be sent, or nil.
 func (cmd *Command) Err() error { return cmd.err }
 
@@ -82,9 +89,32 @@ func (cmd *Command) Len() int {
 // Raw adds text as it stands. It must be text of this program's own, never a
 // string from elsewhere.
 func (cmd *Command) Raw(s string) *Command {
-	p := cmd.last()
-	p.b = append(append(p.b, ' '), s...)
+	p := cmd.blank()
+	p.b = append(p.b, s...)
 	return cmd
+}
+
+// Open begins a parenthesized list.
+func (cmd *Command) Open() *Command {
+	cmd.Raw("(")
+	cmd.joint = true
+	return cmd
+}
+
+// Close ends a parenthesized list.
+func (cmd *Command) Close() *Command {
+	cmd.joint = false
+	return cmd.Glue(")")
+}
+
+// blank separates the next argument from the one before.
+func (cmd *Command) blank() *part {
+	p := cmd.last()
+	if !cmd.joint {
+		p.b = append(p.b, ' ')
+	}
+	cmd.joint = false
+	return p
 }
 
 // Glue adds text as Raw does, without a blank before it.
@@ -96,8 +126,8 @@ func (cmd *Command) Glue(s string) *Command {
 
 // Number adds a number.
 func (cmd *Command) Number(n uint64) *Command {
-	p := cmd.last()
-	p.b = strconv.AppendUint(append(p.b, ' '), n, 10)
+	p := cmd.blank()
+	p.b = strconv.AppendUint(p.b, n, 10)
 	return cmd
 }
 
@@ -148,8 +178,8 @@ func (cmd *Command) String(s string) *Command {
 	if !quotable {
 		return cmd.Literal([]byte(s))
 	}
-	p := cmd.last()
-	p.b = append(p.b, ' ', '"')
+	p := cmd.blank()
+	p.b = append(p.b, '"')
 	for i := 0; i < len(s); i++ {
 		if s[i] == '"' || s[i] == '\\' {
 			p.b = append(p.b, '\\')
@@ -162,15 +192,21 @@ func (cmd *Command) String(s string) *Command {
 
 // Literal adds a literal that is in memory.
 func (cmd *Command) Literal(b []byte) *Command {
-	cmd.announce(" ", int64(len(b)))
+	cmd.blank()
+	cmd.announce("", int64(len(b)))
 	p := cmd.last()
 	p.b = append(p.b, b...)
 	return cmd
 }
 
 // LiteralFrom adds a literal of n bytes that is read from r while it is sent.
-// prefix stands before it, such as " " or " ~".
-func (cmd *Command) LiteralFrom(prefix string, r io.Reader, n int64) *Command {
+// binary makes it a literal8 (RFC 3516).
+func (cmd *Command) LiteralFrom(r io.Reader, n int64, binary bool) *Command {
+	cmd.blank()
+	prefix := ""
+	if binary {
+		prefix = "~"
+	}
 	cmd.announce(prefix, n)
 	p := cmd.last()
 	p.from, p.n = r, n

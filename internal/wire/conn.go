@@ -95,7 +95,12 @@ func (c *Conn) StartTLS(cfg *tls.Config) (*tls.ConnectionState, error) {
 func (c *Conn) NetConn() net.Conn { return c.nc }
 
 // Err returns why the connection is unusable, or nil.
-func (c *Conn) Err() error { return c.lost }
+func (c *Conn) Err() error {
+	if c.lost == nil {
+		c.lost = c.cause()
+	}
+	return c.lost
+}
 
 // Answered reports whether the server has sent a response since Begin, other
 // than its good-bye.

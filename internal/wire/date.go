@@ -32,21 +32,23 @@ func digits(b []byte) (int, bool) {
 // fields cuts b at blanks without allocating; n is how many there are, at most
 // len(f).
 func fields(b []byte, f *[8][]byte) (n int) {
-	for n < len(f) {
-		b = bytes.TrimLeft(b, " \t\r\n")
-		if len(b) == 0 {
-			return n
+	for i := 0; n < len(f); n++ {
+		for i < len(b) && isBlank(b[i]) {
+			i++
 		}
-		i := bytes.IndexAny(b, " \t\r\n")
-		if i < 0 {
-			i = len(b)
+		if i == len(b) {
+			break
 		}
-		f[n] = b[:i]
-		n++
-		b = b[i:]
+		begin := i
+		for i < len(b) && !isBlank(b[i]) {
+			i++
+		}
+		f[n] = b[begin:i]
 	}
 	return n
 }
+
+func isBlank(ch byte) bool { return ch == ' ' || ch == '\t' || ch == '\r' || ch == '\n' }
 
 // clock reads hh:mm or hh:mm:ss.
 func clock(b []byte) (h, m, s int, ok bool) {
@@ -70,7 +72,7 @@ func clock(b []byte) (h, m, s int, ok bool) {
 func zone(b []byte) (*time.Location, bool) {
 	if len(b) == 5 && (b[0] == '+' || b[0] == '-') {
 		n, ok := digits(b[1:])
-		if !ok || n%100 > 59 {
+		if !ok || n%100 > 59 || n >= 2400 {
 			return nil, false
 		}
 		offset := n/100*3600 + n%100*60
@@ -82,7 +84,20 @@ func zone(b []byte) (*time.Location, bool) {
 	if equalFold(b, "GMT") || equalFold(b, "UT") || equalFold(b, "UTC") || equalFold(b, "Z") {
 		return time.UTC, true
 	}
+	for _, z := range northAmerican {
+		if equalFold(b, z.name) {
+			return fixedZone(z.hours * 3600), true
+		}
+	}
 	return nil, false
+}
+
+// northAmerican are the zones whose names RFC 5322 section 4.3 gives a meaning.
+var northAmerican = [...]struct {
+	name  string
+	hours int
+}{
+	{"EDT", -4}, {"EST", -5}, {"CDT", -5}, {"CST", -6}, {"MDT", -6}, {"MST", -7}, {"PDT", -7}, {"PST", -8},
 }
 
 // zones holds a location for each quarter of an hour from -12 to +14, made once:
@@ -113,7 +128,7 @@ func date(day, mon, year, clk, zon []byte) (time.Time, bool) {
 	y, ok3 := digits(year)
 	hh, mm, ss, ok4 := clock(clk)
 	loc, ok5 := zone(zon)
-	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || d < 1 || d > 31 {
+	if !ok1 || !ok2 || !ok3 || !ok4 || !ok5 {
 		return time.Time{}, false
 	}
 	switch {
@@ -122,8 +137,13 @@ func date(day, mon, year, clk, zon []byte) (time.Time, bool) {
 	case len(year) <= 3:
 		y += 1900
 	}
+	if d < 1 || d > daysIn(m, y) {
+		return time.Time{}, false
+	}
 	return time.Date(y, m, d, hh, mm, ss, 0, loc), true
 }
+
+func daysIn(m time.Month, year int) int { return time.Date(year, m+1, 0, 0, 0, 0, 0, time.UTC).Day() }
 
 // parseDate reads the Date field of a message. Dates that nobody can read are
 // the zero time: that is not worth an error, a third of all spam has one.

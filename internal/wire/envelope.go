@@ -32,15 +32,27 @@ func (p *Parser) envelope() (*imap.Envelope, bool) {
 			return nil, false
 		}
 	}
-	if s, _, ok = p.str(); !ok {
+	inReplyTo, _, ok := p.str()
+	if !ok {
 		return nil, false
 	}
-	env.InReplyTo = messageIDs(s)
+	if p.accept(')') {
+		// QQ leaves one of the two out. An identifier that is there might be
+		// either, so that it says nothing.
+		return env, true
+	}
+	env.InReplyTo = messageIDs(inReplyTo)
 	if s, _, ok = p.str(); !ok {
 		return nil, false
 	}
 	env.MessageID = messageID(s)
-	return env, p.accept(')')
+	for !p.accept(')') {
+		// More fields are harmless if they are empty; else all may be shifted.
+		if s, _, ok = p.str(); !ok || len(s) > 0 {
+			return nil, false
+		}
+	}
+	return env, true
 }
 
 // addresses reads a list of addresses; NIL and () are empty ones.

@@ -63,13 +63,6 @@ type Fetched struct {
 	Body *Body
 }
 
-// A Section is the value of BODY[...], BINARY[...], RFC822 or its kin.
-type Section struct {
-	Name string // as the server spells it: "BODY[HEADER]"
-	Size int64
-	Data []byte
-}
-
 func (f *Fetched) bad(item Items, name string, why error) {
 	f.Bad |= item
 	f.Err = errors.Join(f.Err, fmt.Errorf("imapkit: unreadable %s: %w", name, why))
@@ -86,6 +79,7 @@ type FetchReader struct {
 
 	msg     Fetched
 	open    bool // msg's response is not yet at its end
+	nested  int  // parentheses open around the next item
 	body    Body
 	memory  int64 // bytes of msg's bodies held in memory
 	flagBuf []imap.Flag
@@ -155,7 +149,7 @@ func (r *FetchReader) begin(resp *Response) {
 	if resp.Name == "UIDFETCH" { // RFC 9586
 		r.msg.Seq, r.msg.UID, r.msg.Items = 0, imap.UID(resp.Num), ItemUID
 	}
-	r.open, r.memory = true, 0
+	r.open, r.nested, r.memory = true, 0, 0
 	r.c.resp.accept('(')
 }
 
@@ -170,15 +164,23 @@ func (r *FetchReader) items() error {
 	p := &resp.Parser
 	bad := 0
 	for {
+		if r.nested > 0 && p.accept(')') {
+			r.nested--
+			continue
+		}
 		if p.end() || p.peek() == ')' || bad > mostBad {
 			if resp.body >= 0 { // a literal that belongs to no item
-				if err := r.c.finish(resp); err != nil {
+				if err := r.skipBody(); err != nil {
 					return err
 				}
 				continue
 			}
 			r.open = false
 			return nil
+		}
+		if p.accept('(') { // Domino puts (ENVELOPE (...)) in one more pair
+			r.nested++
+			continue
 		}
 		name := p.itemName()
 		ok := len(name) > 0
@@ -187,7 +189,7 @@ func (r *FetchReader) items() error {
 			r.msg.bad(0, "response", errMalformed)
 			p.b = nil
 		case isSection(name):
-			streaming, err := r.section(string(name))
+			streaming, err := r.section(sectionName(name))
 			if streaming || err != nil {
 				return err
 			}
@@ -200,165 +202,23 @@ func (r *FetchReader) items() error {
 	}
 }
 
-func isSection(name []byte) bool {
-	return hasPrefixFold(name, "BODY[") || hasPrefixFold(name, "BINARY[") ||
-		equalFold(name, "RFC822") || equalFold(name, "RFC822.HEADER") || equalFold(name, "RFC822.TEXT")
-}
-
-// section reads the value of a body section. It is a literal where framing has
-// stopped, or a quoted string, or NIL.
-func (r *FetchReader) section(name string) (streaming bool, err error) {
-	resp := &r.c.resp
-	p := &resp.Parser
-	ch := p.peek()
-	if ch == '{' || ch == '~' {
-		if resp.body < 0 {
-			if s, _, ok := p.str(); ok { // after an item that made it look like something else
-				r.msg.Sections = append(r.msg.Sections, Section{name, int64(len(s)), append([]byte{}, s...)})
-				return false, nil
-			}
-			r.msg.bad(0, name, errMalformed)
-			p.b = nil
-			return false, nil
-		}
-		r.msg.Sections = append(r.msg.Sections, Section{Name: name, Size: resp.body})
-		r.body = Body{r: r, left: resp.body}
-		if r.Stream && r.msg.UID != 0 {
-			r.msg.Body = &r.body
-			return true, nil
-		}
-		return false, r.hold()
-	}
-	data := []byte{}
-	if s, null, ok := p.str(); ok && !null {
-		data = append(data, s...)
-	} else if !ok {
-		r.msg.bad(0, name, errMalformed)
-		r.resync(p, p.b)
-		return false, nil
-	}
-	r.msg.Sections = append(r.msg.Sections, Section{name, int64(len(data)), data})
-	return false, nil
-}
-
-// hold reads a body into memory. While streaming that is done for messages
-// whose UID comes behind their body (Exchange 2003).
-func (r *FetchReader) hold() error {
-	s := &r.msg.Sections[len(r.msg.Sections)-1]
-	if r.memory += s.Size; r.memory > r.c.lim.Message {
-		return r.c.fail(fmt.Errorf("%w: a message of %d bytes, at most %d are held in memory",
-			ErrLimit, s.Size, r.c.lim.Message))
-	}
-	data, err := r.body.readAll(s.Size)
-	if err != nil {
+// skipBody reads past a body that nobody wants and goes on behind it.
+func (r *FetchReader) skipBody() error {
+	if err := r.c.discard(r.c.resp.body); err != nil {
 		return err
 	}
-	s.Data = data
 	return r.c.resume(&r.c.resp)
 }
 
-// firstChunk is how much memory a body's announced size is trusted for before
-// its bytes arrive.
-const firstChunk = 1 << 20
-
-// readAll reads a body of n bytes.
-func (b *Body) readAll(n int64) ([]byte, error) {
-	data := make([]byte, min(n, firstChunk))
-	for got := 0; ; {
-		k, err := io.ReadFull(b, data[got:])
-		got += k
-		if err != nil {
-			return nil, err
-		}
-		if int64(got) == n {
-			return data, nil
-		}
-		grown := make([]byte, min(n, 4*int64(len(data))))
-		copy(grown, data)
-		data = grown
+// malformed notes that the value at start is, and continues behind it.
+func (r *FetchReader) malformed(p *Parser, item Items, name string, start []byte) {
+	why := errMalformed
+	if p.deep {
+		why = fmt.Errorf("%w: nested more than %d deep", ErrLimit, p.depth)
+		p.deep = false
 	}
-}
-
-// A Body streams a literal.
-type Body struct {
-	r    *FetchReader
-	left int64
-	done bool
-}
-
-// Len returns how many bytes are left.
-func (b *Body) Len() int64 { return b.left }
-
-// Read reads from the body. A connection that is lost within it is an error,
-// never the end.
-func (b *Body) Read(p []byte) (int, error) {
-	if b.left == 0 {
-		return 0, io.EOF
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	if int64(len(p)) > b.left {
-		p = p[:b.left]
-	}
-	c := b.r.c
-	var n int
-	var err error
-	switch {
-	case c.r < c.w:
-		n = copy(p, c.buf[c.r:c.w])
-		c.r += n
-	case len(p) >= 16<<10:
-		n, err = c.read(p)
-	default:
-		if err = c.fill(); err == nil {
-			n = copy(p, c.buf[c.r:c.w])
-			c.r += n
-		}
-	}
-	b.left -= int64(n)
-	return n, err
-}
-
-// WriteTo writes the rest of the body to w, without a copy in between.
-func (b *Body) WriteTo(w io.Writer) (int64, error) {
-	c := b.r.c
-	var total int64
-	for b.left > 0 {
-		if c.r == c.w {
-			if err := c.fill(); err != nil {
-				return total, err
-			}
-		}
-		chunk := c.buf[c.r:c.w]
-		if int64(len(chunk)) > b.left {
-			chunk = chunk[:b.left]
-		}
-		n, err := w.Write(chunk)
-		c.r += n
-		b.left -= int64(n)
-		total += int64(n)
-		if err != nil {
-			return total, err
-		}
-		if n < len(chunk) {
-			return total, io.ErrShortWrite
-		}
-	}
-	return total, nil
-}
-
-// discard reads the rest of the body and what frames the rest of its response.
-func (b *Body) discard() error {
-	if b.done {
-		return nil
-	}
-	b.done = true
-	if err := b.r.c.discard(b.left); err != nil {
-		return err
-	}
-	b.left = 0
-	return b.r.c.resume(&b.r.c.resp)
+	r.msg.bad(item, name, why)
+	r.resync(p, start)
 }
 
 // item reads one item that is no body section. If its value is malformed, what
@@ -426,13 +286,7 @@ func (r *FetchReader) item(p *Parser, name []byte) bool {
 		item, ok = r.extension(p, string(upper(name, &buf)), name)
 	}
 	if !ok {
-		why := errMalformed
-		if p.deep {
-			why = fmt.Errorf("%w: nested more than %d deep", ErrLimit, p.depth)
-			p.deep = false
-		}
-		m.bad(item, string(name), why)
-		r.resync(p, start)
+		r.malformed(p, item, string(name), start)
 	}
 	return ok
 }
@@ -522,17 +376,33 @@ func (r *FetchReader) resync(p *Parser, b []byte) {
 			return
 		}
 	}
-	for i := 1; i < len(b); i++ {
-		if b[i-1] != ' ' && b[i-1] != ')' {
+	brackets := 0
+	for i := range b {
+		if i > 0 && b[i-1] != ' ' && b[i-1] != ')' || atomEnd[b[i]] {
 			continue
 		}
+		if hasPrefixFold(b[i:], "BODY") || hasPrefixFold(b[i:], "BINARY") {
+			if brackets++; brackets > mostBrackets {
+				break
+			}
+		}
 		q := Parser{b: b[i:], depth: p.depth}
-		if name := q.itemName(); knownItem(name) && (len(q.b) > 0 && q.b[0] == ' ') {
+		if q.startsItem() {
 			p.b = b[i:]
 			return
 		}
 	}
 	p.b = nil
+}
+
+// mostBrackets bounds how often the end of BODY[... is looked for.
+const mostBrackets = 1000
+
+// startsItem reports whether the name of a known item comes next and something
+// behind it.
+func (p *Parser) startsItem() bool {
+	q := *p
+	return knownItem(q.itemName()) && len(q.b) > 0 && q.b[0] == ' '
 }
 
 // knownItem reports whether name is that of an item which may follow another.
@@ -544,65 +414,4 @@ func knownItem(name []byte) bool {
 		return true
 	}
 	return isSection(name)
-}
-
-// flags reads a list of flags; NIL is an empty one. Names that come often are
-// not allocated again. Where buf is given, the list is cut from it.
-func (p *Parser) flags(buf *[]imap.Flag) ([]imap.Flag, bool) {
-	if !p.accept('(') {
-		s, null, ok := p.str()
-		return nil, ok && (null || len(s) == 0)
-	}
-	var list []imap.Flag
-	if buf != nil {
-		if cap(*buf)-len(*buf) < 8 {
-			*buf = make([]imap.Flag, 0, 128)
-		}
-		list = (*buf)[len(*buf):len(*buf)]
-	}
-	for {
-		if p.accept(')') {
-			break
-		}
-		a := p.atom()
-		if len(a) == 0 {
-			return nil, false
-		}
-		list = append(list, flag(a))
-	}
-	if buf != nil && len(list) <= cap(*buf)-len(*buf) {
-		*buf = (*buf)[:len(*buf)+len(list)]
-	}
-	return list[:len(list):len(list)], true
-}
-
-// flag returns a system flag in the spelling of RFC 9051, a keyword as it came.
-func flag(a []byte) imap.Flag {
-	if a[0] == '\\' || a[0] == '$' {
-		for _, f := range knownFlags {
-			if len(f.upper) == len(a) && equalFold(a, f.upper) {
-				return f.flag
-			}
-		}
-	}
-	return imap.Flag(a)
-}
-
-var knownFlags = [...]struct {
-	upper string
-	flag  imap.Flag
-}{
-	{`\SEEN`, imap.FlagSeen},
-	{`\ANSWERED`, imap.FlagAnswered},
-	{`\FLAGGED`, imap.FlagFlagged},
-	{`\DELETED`, imap.FlagDeleted},
-	{`\DRAFT`, imap.FlagDraft},
-	{`\RECENT`, `\Recent`},
-	{`\*`, imap.FlagWildcard},
-	{`$FORWARDED`, imap.FlagForwarded},
-	{`$MDNSENT`, imap.FlagMDNSent},
-	{`$JUNK`, imap.FlagJunk},
-	{`$NOTJUNK`, imap.FlagNotJunk},
-	{`$PHISHING`, imap.FlagPhishing},
-	{`$IMPORTANT`, imap.FlagImportant},
 }

@@ -62,14 +62,17 @@ func (c *Conn) next() (*Response, error) {
 // errIncomplete ends framing where only what has arrived may be looked at.
 var errIncomplete = errors.New("incomplete")
 
-// buffered returns the next response if all of it has arrived, else nil.
+// buffered returns the next response if all of it has arrived and lies in
+// memory, else nil.
 func (c *Conn) buffered() (*Response, error) {
 	for {
+		begin := c.r
 		resp, err := c.frameNext(func() error { return errIncomplete })
 		switch {
 		case err == nil && resp.lines == nil && resp.body < 0:
 			return resp, nil
 		case err == nil || errors.Is(err, errIncomplete):
+			c.r = begin
 			return nil, nil
 		case !errors.Is(err, errJunk):
 			return nil, c.fail(err)
@@ -77,11 +80,18 @@ func (c *Conn) buffered() (*Response, error) {
 	}
 }
 
-// head is the number of bytes by which a response is recognized.
-const head = 32
+// head is the number of bytes by which a response is recognized, and mostBlanks
+// how many blanks may stand before them (DavMail writes "*  3 EXISTS").
+const (
+	head       = 32
+	mostBlanks = 256
+)
 
 func (c *Conn) frameNext(fill func() error) (*Response, error) {
-	for c.w-c.r < head && bytes.IndexByte(c.buf[c.r:c.w], '\n') < 0 {
+	for !recognizable(c.buf[c.r:c.w]) {
+		if c.w-c.r >= head+mostBlanks {
+			return nil, fmt.Errorf("%w: a response begins with more than %d blanks", ErrProtocol, mostBlanks)
+		}
 		if err := fill(); err != nil {
 			return nil, err
 		}
@@ -92,9 +102,9 @@ func (c *Conn) frameNext(fill func() error) (*Response, error) {
 	resp := &c.resp
 	*resp = Response{body: -1}
 	b := c.buf[c.r:c.w]
-	if n := streamedName(b); n != "" {
-		c.r += len("* ") + len(n)
-		resp.Name, resp.lines = n, &lineReader{c: c}
+	if name, size := streamedName(b); name != "" {
+		c.r += size
+		resp.Name, resp.lines = name, &lineReader{c: c}
 		return resp, nil
 	}
 	fetch := isFetch(b)
@@ -113,18 +123,34 @@ func (c *Conn) frameNext(fill func() error) (*Response, error) {
 	return resp, nil
 }
 
+// recognizable reports whether b holds a line or enough of one.
+func recognizable(b []byte) bool {
+	if bytes.IndexByte(b[:min(len(b), head+mostBlanks)], '\n') >= 0 {
+		return true
+	}
+	p := Parser{b: b}
+	p.accept('*')
+	p.spaces()
+	return len(p.b) >= head
+}
+
 // streamedName returns the name of a response that is parsed while it arrives,
-// because it may be long.
-func streamedName(b []byte) string {
-	if len(b) < 3 || b[0] != '*' || b[1] != ' ' {
-		return ""
+// because it may be long, and how many bytes it ends after.
+func streamedName(b []byte) (name string, size int) {
+	p := Parser{b: b}
+	if !p.accept('*') {
+		return "", 0
+	}
+	a := p.atom()
+	if len(p.b) == 0 {
+		return "", 0
 	}
 	for _, name := range [...]string{"SEARCH", "ESEARCH", "SORT", "THREAD"} {
-		if hasPrefixFold(b[2:], name) && len(b) > 2+len(name) && atomEnd[b[2+len(name)]] {
-			return name
+		if equalFold(a, name) {
+			return name, len(b) - len(p.b)
 		}
 	}
-	return ""
+	return "", 0
 }
 
 func isFetch(b []byte) bool {
@@ -318,6 +344,18 @@ func (c *Conn) finish(resp *Response) error {
 // resume frames what follows a body literal.
 func (c *Conn) resume(resp *Response) error {
 	length, body, err := c.frame(false, true, c.fill)
+	for err == nil && body < 0 && len(bytes.TrimSpace(c.buf[c.r:c.r+length])) == 0 {
+		// The list is still open. Where a server breaks the line behind a
+		// literal, the rest begins with a blank, as no response does.
+		for c.w-c.r == length && err == nil {
+			err = c.fill()
+		}
+		if err != nil || !continues[c.buf[c.r+length]] {
+			break
+		}
+		c.r += length
+		length, body, err = c.frame(false, true, c.fill)
+	}
 	if err != nil {
 		return c.fail(err)
 	}
@@ -326,6 +364,8 @@ func (c *Conn) resume(resp *Response) error {
 	c.r += length
 	return nil
 }
+
+var continues = [256]bool{' ': true, '\t': true, ')': true}
 
 // discard reads n bytes and forgets them.
 func (c *Conn) discard(n int64) error {

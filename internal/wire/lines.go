@@ -216,8 +216,7 @@ func (s *SearchResult) plain(l *lineReader) error {
 		case ch == 0 && l.done:
 			return nil
 		case ch >= '0' && ch <= '9':
-			n, _ := l.number()
-			if err := s.add(n, n, l.c.lim); err != nil {
+			if err := s.set(l); err != nil {
 				return err
 			}
 		case ch == '(':

@@ -69,13 +69,14 @@ func (p *Parser) atom() []byte {
 
 var atomEnd = [256]bool{' ': true, '\t': true, '(': true, ')': true, '\r': true, '\n': true}
 
-// itemName reads the name of a FETCH item: an atom in which BODY[...] and
-// BINARY[...] hold blanks and parentheses, followed by an optional <origin>.
+// itemName reads the name of a FETCH item: an atom in which the brackets of
+// BODY[...] and BINARY[...] hold blanks and parentheses, followed by an optional
+// <origin>. A literal may follow without a blank.
 func (p *Parser) itemName() []byte {
 	p.spaces()
 	i := 0
-	for i < len(p.b) && !atomEnd[p.b[i]] {
-		if p.b[i] == '[' {
+	for i < len(p.b) && !atomEnd[p.b[i]] && p.b[i] != '{' {
+		if p.b[i] == '[' && p.b[0]|0x20 == 'b' {
 			j := closingBracket(p.b[i:])
 			if j < 0 {
 				break
@@ -93,17 +94,23 @@ func (p *Parser) itemName() []byte {
 const longestSection = 4096
 
 // closingBracket returns the offset of the bracket that closes the section
-// which b begins with, or -1. Header names in it may be quoted (Courier).
+// which b begins with, or -1. Header names in it may be quoted (Courier), or
+// literals.
 func closingBracket(b []byte) int {
+	b = b[:min(len(b), longestSection)]
 	quoted := false
-	for i, ch := range b[:min(len(b), longestSection)] {
-		switch {
+	for i := 0; i < len(b); i++ {
+		switch ch := b[i]; {
 		case ch == '\r' || ch == '\n':
 			return -1
 		case ch == '"':
 			quoted = !quoted
 		case ch == ']' && !quoted:
 			return i
+		case ch == '{' && !quoted:
+			if n, size := literalHead(b[i:]); size > 0 && n < int64(len(b)) {
+				i += size + int(n) - 1
+			}
 		}
 	}
 	return -1
@@ -176,23 +183,39 @@ func (p *Parser) literal() (s []byte, ok, found bool) {
 	if len(b) > 0 && b[0] == '~' {
 		b = b[1:]
 	}
-	if len(b) < 2 || b[0] != '{' || b[1] < '0' || b[1] > '9' {
+	n, size := literalHead(b)
+	if size == 0 {
 		return nil, false, false
 	}
-	nl := bytes.IndexByte(b, '\n')
-	if nl < 0 {
-		return nil, false, false
-	}
-	n, ok := literalLength(b[:nl+1])
-	if !ok {
-		return nil, false, false
-	}
-	b = b[nl+1:]
+	b = b[size:]
 	if n > int64(len(b)) {
 		return nil, false, true
 	}
 	p.b = b[n:]
 	return b[:n], true, true
+}
+
+// literalHead reads {n} and the line break at the beginning of b. size is how
+// long that is, or 0 if it is something else.
+func literalHead(b []byte) (n int64, size int) {
+	if len(b) == 0 || b[0] != '{' {
+		return 0, 0
+	}
+	i := 1
+	for i < len(b) && (b[i] >= '0' && b[i] <= '9' || b[i] == '+') {
+		i++
+	}
+	for i < len(b) && b[i] != '\n' && (b[i] == '}' || b[i] == '\r') {
+		i++
+	}
+	if i == len(b) || b[i] != '\n' {
+		return 0, 0
+	}
+	n, ok := literalLength(b[:i+1])
+	if !ok {
+		return 0, 0
+	}
+	return n, i + 1
 }
 
 // literalLength returns the length that a line announces at its end.

@@ -177,3 +177,14 @@ func (m *Mailbox) collect(r *Response) bool {
 	}
 	return true
 }
+
+// Unselect begins UNSELECT (RFC 3691).
+func (c *Conn) Unselect() *Command {
+	cmd := c.Command("UNSELECT")
+	cmd.onDone = func() {
+		if cmd.Status.Type == "OK" {
+			c.mailbox = nil
+		}
+	}
+	return cmd
+}

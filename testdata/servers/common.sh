@@ -7,9 +7,6 @@ pki=$dir/pki
 arch=$(uname -m)-linux-gnu
 export LD_LIBRARY_PATH=$prefix/usr/lib/$arch:$prefix/lib/$arch
 
-# As the first process of a PID namespace of its own, this tree sees its own processes only.
-if [ $$ = 1 ]; then mount -t proc proc /proc; fi
-
 root() { [ "$(id -u)" = 0 ]; }
 
 # overlay_usr lays the prefix over /usr, for programs with compiled-in paths. Only this process tree sees it.

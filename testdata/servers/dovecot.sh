@@ -98,9 +98,19 @@ service imap {
   service_count = 100
   process_min_avail = 1
 }
+service auth {
+  client_limit = 2000
+}
+# A wrong password delays later logins from the same address by up to 15 s, unless this socket is not there.
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
 protocol imap {
   mail_plugins = acl zlib imap_acl imap_zlib ${QUOTA:+quota imap_quota}
   imap_metadata = yes
+  imap_urlauth_host = localhost
   imap_id_send = name *
 }
 $XCONF

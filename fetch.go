@@ -1,0 +1,281 @@
+package imapkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-message/mail"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// An Item says what to fetch of a message beside its UID, which always comes
+// along. It is the text of a FETCH item (RFC 9051 section 6.4.5); what this
+// package has no constant for may be written as such and ends up in
+// [MessageInfo.Other].
+type Item string
+
+// Items with a field in [MessageInfo].
+const (
+	ItemFlags         Item = "FLAGS"
+	ItemDate          Item = "INTERNALDATE"
+	ItemSize          Item = "RFC822.SIZE"
+	ItemEnvelope      Item = "ENVELOPE"
+	ItemBodyStructure Item = "BODYSTRUCTURE"
+	ItemHeader        Item = "BODY.PEEK[HEADER]" // all header fields; see also HeaderFields
+
+	ItemModSeq         Item = "MODSEQ"      // needs CONDSTORE (RFC 7162)
+	ItemEmailID        Item = "EMAILID"     // needs OBJECTID (RFC 8474)
+	ItemThreadID       Item = "THREADID"    // needs OBJECTID (RFC 8474)
+	ItemPreview        Item = "PREVIEW"     // needs PREVIEW (RFC 8970)
+	ItemSaveDate       Item = "SAVEDATE"    // needs SAVEDATE (RFC 8514)
+	ItemGmailMessageID Item = "X-GM-MSGID"  // needs X-GM-EXT-1
+	ItemGmailThreadID  Item = "X-GM-THRID"  // needs X-GM-EXT-1
+	ItemGmailLabels    Item = "X-GM-LABELS" // needs X-GM-EXT-1
+)
+
+// HeaderFields is the item for these fields of the header, in
+// [MessageInfo.Header].
+func HeaderFields(names ...string) Item {
+	for _, name := range names {
+		if !isFieldName(name) || !wire.IsAtom(name) {
+			return Item("header field " + fmt.Sprintf("%q", name))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return Item("BODY.PEEK[HEADER.FIELDS (" + strings.Join(names, " ") + ")]")
+}
+
+// neededCaps are the extensions that items belong to.
+var neededCaps = map[Item]imap.Cap{
+	ItemModSeq: imap.CapCondStore, ItemEmailID: imap.CapObjectID, ItemThreadID: imap.CapObjectID,
+	ItemPreview: imap.CapPreview, ItemSaveDate: imap.CapSaveDate,
+	ItemGmailMessageID: "X-GM-EXT-1", ItemGmailThreadID: "X-GM-EXT-1", ItemGmailLabels: "X-GM-EXT-1",
+}
+
+// wireItems are the bits of those items whose absence in a response shows.
+var wireItems = map[Item]wire.Items{
+	ItemFlags: wire.ItemFlags, ItemDate: wire.ItemDate, ItemSize: wire.ItemSize,
+	ItemEnvelope: wire.ItemEnvelope, ItemBodyStructure: wire.ItemBodyStructure, ItemModSeq: wire.ItemModSeq,
+	ItemEmailID: wire.ItemEmailID, ItemThreadID: wire.ItemThreadID, ItemPreview: wire.ItemPreview,
+	ItemSaveDate: wire.ItemSaveDate, ItemGmailMessageID: wire.ItemGmailMessageID,
+	ItemGmailThreadID: wire.ItemGmailThreadID, ItemGmailLabels: wire.ItemGmailLabels,
+}
+
+// MessageInfo is what was fetched of a message. Fields that were not asked for
+// are zero.
+type MessageInfo struct {
+	UID           imap.UID
+	SeqNum        uint32 // at the time of the response; other messages' removal changes it
+	Flags         []imap.Flag
+	InternalDate  time.Time
+	Size          int64 // bytes of the whole message, as the server counts them
+	Envelope      *imap.Envelope
+	BodyStructure imap.BodyStructure // nil unless asked for
+	Header        mail.Header        // see ItemHeader and HeaderFields
+
+	ModSeq         uint64
+	EmailID        string
+	ThreadID       string
+	Preview        string
+	SaveDate       time.Time
+	GmailMessageID uint64
+	GmailThreadID  uint64
+	GmailLabels    []string
+	Other          map[string]string // items that this package does not know, as they came
+
+	// Err tells why some of the fields asked for are missing or were made
+	// from the message itself: the server's answer could not be read. The
+	// rest is good.
+	Err error
+}
+
+// mostPerFetch is how many messages one command asks for: so much may be in
+// flight when a loop is left or the connection is wanted elsewhere.
+const mostPerFetch = 1000
+
+// Messages fetches what items say of the messages that match, in ascending
+// order of their UIDs; without items: flags, internal date, size and envelope.
+// The messages stream in while the loop runs. Nothing is marked as read.
+//
+// A message with MessageInfo.Err set comes with a nil error; an error ends the
+// loop. Leaving the loop early is fine. Other calls may be made inside the
+// loop, also with one connection.
+func (f *Folder) Messages(ctx context.Context, q Query, items ...Item) iter.Seq2[*MessageInfo, error] {
+	return func(yield func(*MessageInfo, error) bool) {
+		l, err := f.newLoop(q, items)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for e, err := range l.all(ctx, "Messages") {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(e.info, nil) {
+				return
+			}
+		}
+	}
+}
+
+// newLoop prepares a loop over the messages that match.
+func (f *Folder) newLoop(q Query, items []Item) (*loop, error) {
+	if len(items) == 0 {
+		items = []Item{ItemFlags, ItemDate, ItemSize, ItemEnvelope}
+	}
+	l := &loop{folder: f, perChunk: mostPerFetch, items: []Item{"UID"}}
+	for _, item := range items {
+		if err := checkItem(item); err != nil {
+			return nil, err
+		}
+		if item == "" || slices.Contains(l.items, item) {
+			continue
+		}
+		l.items = append(l.items, item)
+		l.wanted |= wireItems[item]
+		if strings.HasPrefix(string(item), "BODY.PEEK[") {
+			l.sections++
+		}
+	}
+	root := q.root()
+	if err := root.invalidity(); err != nil {
+		return nil, err
+	}
+	if root.kind == kindUIDs {
+		l.plan(root.uids)
+	} else {
+		l.query = root
+	}
+	return l, nil
+}
+
+// checkItem refuses what would be more than an item, or would mark messages as
+// read.
+func checkItem(item Item) error {
+	s := strings.ToUpper(string(item))
+	depth := 0
+	for _, r := range s {
+		switch r {
+		case '(', '[':
+			depth++
+		case ')', ']':
+			depth--
+		case ' ':
+			if depth <= 0 {
+				return fmt.Errorf("imapkit: item %q is more than one", string(item))
+			}
+		}
+		if r < ' ' || r >= 0x7f || r == '{' || r == '"' || depth < 0 {
+			return fmt.Errorf("imapkit: item %q cannot be sent", string(item))
+		}
+	}
+	if depth != 0 {
+		return fmt.Errorf("imapkit: item %q is not complete", string(item))
+	}
+	if strings.HasPrefix(s, "BODY[") || strings.HasPrefix(s, "BINARY[") || s == "RFC822" || s == "RFC822.TEXT" {
+		return fmt.Errorf("imapkit: item %q would mark messages as read; use BODY.PEEK or BINARY.PEEK", string(item))
+	}
+	return nil
+}
+
+// fill copies what a response says; a message may need several.
+func (info *MessageInfo) fill(m *wire.Fetched) {
+	if m.UID != 0 {
+		info.UID = m.UID
+	}
+	if m.Seq != 0 {
+		info.SeqNum = m.Seq
+	}
+	has := m.Items
+	if has&wire.ItemFlags != 0 {
+		info.Flags = m.Flags
+	}
+	if has&wire.ItemDate != 0 {
+		info.InternalDate = m.Date
+	}
+	if has&wire.ItemSize != 0 {
+		info.Size = m.Size
+	}
+	if has&wire.ItemEnvelope != 0 {
+		info.Envelope = m.Envelope
+	}
+	if has&wire.ItemBodyStructure != 0 {
+		info.BodyStructure = m.BodyStructure
+	}
+	if has >= wire.ItemModSeq {
+		info.fillExtensions(m)
+	}
+	for name, raw := range m.Other {
+		if info.Other == nil {
+			info.Other = make(map[string]string)
+		}
+		info.Other[name] = raw
+	}
+	if m.Err != nil {
+		info.Err = errors.Join(info.Err, m.Err)
+	}
+}
+
+func (info *MessageInfo) fillExtensions(m *wire.Fetched) {
+	has := m.Items
+	if has&wire.ItemModSeq != 0 {
+		info.ModSeq = m.ModSeq
+	}
+	if has&wire.ItemEmailID != 0 {
+		info.EmailID = m.EmailID
+	}
+	if has&wire.ItemThreadID != 0 {
+		info.ThreadID = m.ThreadID
+	}
+	if has&wire.ItemPreview != 0 {
+		info.Preview = m.Preview
+	}
+	if has&wire.ItemSaveDate != 0 {
+		info.SaveDate = m.SaveDate
+	}
+	if has&wire.ItemGmailMessageID != 0 {
+		info.GmailMessageID = m.GmailMsgID
+	}
+	if has&wire.ItemGmailThreadID != 0 {
+		info.GmailThreadID = m.GmailThread
+	}
+	if has&wire.ItemGmailLabels != 0 {
+		info.GmailLabels = m.GmailLabels
+	}
+}
+
+// fetchEach fetches one item of messages, in one command, and calls each for
+// them as they come.
+func (s *session) fetchEach(f *Folder, uids []imap.UID, items string, each func(*wire.Fetched)) error {
+	if err := s.open(f); err != nil {
+		return err
+	}
+	cmd := s.Command("UID FETCH").Raw(string(appendSet(nil, uids))).Raw("(UID " + items + ")")
+	r := s.NewFetchReader()
+	if err := r.Add(cmd); err != nil {
+		return err
+	}
+	for {
+		m, err := r.Next()
+		if err == io.EOF {
+			return refusal(cmd)
+		}
+		if err != nil {
+			return err
+		}
+		if _, asked := slices.BinarySearch(uids, m.UID); asked {
+			each(m)
+		}
+	}
+}

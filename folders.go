@@ -1,0 +1,114 @@
+package imapkit
+
+import (
+	"context"
+	"errors"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// FolderInfo describes a folder of the account.
+type FolderInfo struct {
+	// Name is the folder's full name in UTF-8. One that the server spells in
+	// a way that cannot be decoded is as it came, and still addresses the
+	// folder.
+	Name string
+	// Delim separates the levels of hierarchy in Name; 0: there are none.
+	Delim rune
+	// Attrs are the folder's attributes, special uses included (RFC 9051
+	// section 7.3.1, RFC 6154).
+	Attrs []imap.MailboxAttr
+}
+
+// Folders lists the folders whose names match the pattern, in which * stands
+// for any characters and % for any but the hierarchy delimiter; "" means all
+// (RFC 9051 section 6.3.9).
+func (c *Client) Folders(ctx context.Context, pattern string) ([]FolderInfo, error) {
+	if pattern == "" {
+		pattern = "*"
+	}
+	var list []FolderInfo
+	err := c.do(ctx, operation{what: "Folders"}, func(s *session) error {
+		list = nil
+		cmd := s.Command("LIST").Raw(`""`).Pattern(pattern)
+		if caps := s.Caps(); caps.Has(imap.CapSpecialUse) && caps.Has(imap.CapListExtended) {
+			// Not all servers tell special uses without being asked.
+			cmd.Raw("RETURN (SPECIAL-USE)")
+		}
+		cmd.On = func(r *wire.Response) bool {
+			entry, ok := r.List(&c.names, s.UTF8())
+			if ok {
+				list = append(list, FolderInfo{entry.Name, entry.Delim, entry.Attrs})
+			}
+			return ok
+		}
+		return s.run(cmd)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+// CreateFolder makes a folder (RFC 9051 section 6.3.4).
+func (c *Client) CreateFolder(ctx context.Context, name string) error {
+	return c.administer(ctx, "CREATE", name)
+}
+
+// DeleteFolder removes a folder together with its messages, for good (RFC 9051
+// section 6.3.5).
+func (c *Client) DeleteFolder(ctx context.Context, name string) error {
+	return c.administer(ctx, "DELETE", name)
+}
+
+// RenameFolder gives a folder another name (RFC 9051 section 6.3.6). Renaming
+// INBOX moves its messages to a new folder.
+func (c *Client) RenameFolder(ctx context.Context, from, to string) error {
+	return c.administer(ctx, "RENAME", from, to)
+}
+
+// Subscribe puts a folder on the list of those that mail programs show (RFC
+// 9051 section 6.3.7).
+func (c *Client) Subscribe(ctx context.Context, name string) error {
+	return c.administer(ctx, "SUBSCRIBE", name)
+}
+
+// Unsubscribe takes a folder off the list of those that mail programs show (RFC
+// 9051 section 6.3.8).
+func (c *Client) Unsubscribe(ctx context.Context, name string) error {
+	return c.administer(ctx, "UNSUBSCRIBE", name)
+}
+
+func (c *Client) administer(ctx context.Context, verb string, names ...string) error {
+	for _, name := range names {
+		if name == "" {
+			return errors.New("imapkit: the folder name is empty")
+		}
+	}
+	return c.do(ctx, operation{what: verb + " " + names[0], changes: true}, func(s *session) error {
+		// A folder that is open in this connection cannot be deleted or
+		// renamed on every server (Courier).
+		if box := s.Mailbox(); box != nil && (verb == "DELETE" || verb == "RENAME") {
+			if err := s.unselect(); err != nil {
+				return err
+			}
+		}
+		cmd := s.Command(verb)
+		for _, name := range names {
+			cmd.Mailbox(name)
+		}
+		return s.change(cmd)
+	})
+}
+
+// unselect leaves the open folder without expunging anything. Where the server
+// cannot do that, opening a folder that does not exist does the same (RFC 3691
+// section 1).
+func (s *session) unselect() error {
+	if s.has(imap.CapUnselect) {
+		return s.Run(s.Unselect())
+	}
+	return s.Run(s.Select("imapkit-no-such-folder", true))
+}

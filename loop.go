@@ -1,0 +1,478 @@
+package imapkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-message/mail"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// A loop fetches messages while a program ranges over them: in chunks, of which
+// the next is asked for before the last has come, and in ascending order.
+//
+// Between two steps it holds its connection, with at most two chunks in flight.
+// When the connection is wanted elsewhere, be it by the body of the loop
+// itself, what is in flight is taken into memory and the connection given back;
+// the loop gets another one when it needs it.
+type loop struct {
+	folder   *Folder
+	items    []Item
+	wanted   wire.Items // of items
+	sections int        // number of body sections in items
+	perChunk int
+	query    *node // still to be searched for; nil: the chunks are planned
+
+	ctx  context.Context
+	verb string
+
+	mu     sync.Mutex // held while reading
+	lease  *lease
+	reader *wire.FetchReader
+	todo   [][]imap.UID // not yet asked for
+	sent   []*chunk     // asked for, oldest first
+	ready  []*entry     // to be handed out
+	err    error        // after ready
+
+	infos []MessageInfo // not yet used
+}
+
+// A chunk is what one command asks for.
+type chunk struct {
+	uids    []imap.UID
+	entries []entry  // for each UID
+	lost    []*entry // bodies and items that came without a UID
+	next    int      // entries before this one have been handed out
+	held    int64    // bytes of bodies in entries
+	cmd     *wire.Command
+}
+
+// An entry is a message of a chunk.
+type entry struct {
+	info     *MessageInfo // nil: nothing has come
+	have     wire.Items   // what has come, readable or not
+	bad      wire.Items   // what was not readable
+	sections []wire.Section
+}
+
+// aheadOf is how many chunks may be in flight.
+const aheadOf = 2
+
+// plan sets the messages to fetch.
+func (l *loop) plan(uids []imap.UID) {
+	l.query = nil
+	l.todo = chunks(uids, longestLine, l.perChunk)
+}
+
+// all hands out the messages.
+func (l *loop) all(ctx context.Context, verb string) iter.Seq2[*entry, error] {
+	return func(yield func(*entry, error) bool) {
+		l.ctx, l.verb = ctx, verb
+		defer l.leave()
+		for {
+			e, err := l.step()
+			if err == io.EOF {
+				return
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// step returns the next message.
+func (l *loop) step() (*entry, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		if n := len(l.ready); n > 0 {
+			e := l.ready[0]
+			l.ready = l.ready[1:]
+			return e, nil
+		}
+		if err := l.ctx.Err(); err != nil {
+			return nil, ended(l.ctx)
+		}
+		switch {
+		case l.err != nil:
+			return nil, l.err
+		case l.query == nil && len(l.todo) == 0 && len(l.sent) == 0:
+			return nil, io.EOF
+		case l.lease == nil:
+			l.attach()
+		default:
+			if err := l.pump(l.lease.s, true); err != nil {
+				l.fail(err)
+			}
+		}
+	}
+}
+
+// fail ends the loop with an error.
+func (l *loop) fail(err error) {
+	l.err = l.folder.client.closedOr(err)
+	if l.lease != nil && l.inFlight() {
+		l.lease.s.Discard()
+	}
+	l.detach()
+}
+
+// attach gets a connection, and begins or goes on.
+func (l *loop) attach() {
+	c := l.folder.client
+	op := l.folder.operation(l.verb)
+	op.stream = true
+	held, err := c.start(l.ctx, op, func(s *session) error {
+		if err := l.prepare(s); err != nil {
+			return err
+		}
+		if len(l.sent) == 0 {
+			return nil
+		}
+		if err := l.pump(s, true); err != nil {
+			l.again()
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		l.err = err
+		return
+	}
+	l.lease = held
+	if len(l.sent) == 0 {
+		l.detach()
+		return
+	}
+	c.mu.Lock()
+	held.recall = l.recall
+	c.mu.Unlock()
+}
+
+// prepare opens the folder, searches if that is still to do, and asks for the
+// first chunks.
+func (l *loop) prepare(s *session) error {
+	for _, item := range l.items {
+		if capability, ok := neededCaps[item]; ok {
+			if err := s.need(capability); err != nil {
+				return err
+			}
+		}
+	}
+	if l.query != nil {
+		uids, err := s.find(l.folder, l.query)
+		if err != nil {
+			return err
+		}
+		l.plan(uids)
+	}
+	if err := s.open(l.folder); err != nil {
+		return err
+	}
+	l.reader = s.NewFetchReader()
+	if err := l.ask(s); err != nil {
+		l.again()
+		return err
+	}
+	return nil
+}
+
+// again puts what is in flight back to what is to do.
+func (l *loop) again() {
+	var back [][]imap.UID
+	for _, c := range l.sent {
+		back = append(back, c.uids[c.next:])
+	}
+	l.todo, l.sent = append(back, l.todo...), nil
+}
+
+// ask keeps the link busy.
+func (l *loop) ask(s *session) error {
+	for len(l.sent) < aheadOf && len(l.todo) > 0 {
+		uids := l.todo[0]
+		cmd := s.Command("UID FETCH").Raw(string(appendSet(nil, uids))).Open()
+		for _, item := range l.items {
+			cmd.Raw(string(item))
+		}
+		cmd.Close()
+		l.todo = l.todo[1:]
+		l.sent = append(l.sent, &chunk{uids: uids, entries: make([]entry, len(uids)), cmd: cmd})
+		if err := l.reader.Add(cmd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pump reads one response, or the end of a chunk.
+func (l *loop) pump(s *session, ahead bool) error {
+	m, err := l.reader.Next()
+	switch {
+	case err == nil:
+		l.take(m)
+		return nil
+	case err != io.EOF:
+		return err
+	}
+	for len(l.sent) > 0 && l.sent[0].cmd.Done {
+		c := l.sent[0]
+		if c.needsRepair() {
+			if l.inFlight() {
+				return nil // until the connection is ours alone
+			}
+			if err := l.repair(s, c); err != nil {
+				return err
+			}
+		}
+		l.sent = l.sent[1:]
+		l.flush(c)
+		if err := refusal(c.cmd); err != nil && !gone(c.cmd.Status) {
+			return err
+		}
+	}
+	if ahead && !slices.ContainsFunc(l.sent, (*chunk).needsRepair) {
+		return l.ask(s)
+	}
+	return nil
+}
+
+// gone reports whether a refusal only says that some of the messages are not
+// there any more (RFC 5530).
+func gone(s wire.Status) bool { return s.Type == "NO" && s.CodeName() == "EXPUNGEISSUED" }
+
+func (l *loop) inFlight() bool {
+	return slices.ContainsFunc(l.sent, func(c *chunk) bool { return !c.cmd.Done })
+}
+
+// take files a response under its message.
+func (l *loop) take(m *wire.Fetched) {
+	if m.UID == 0 {
+		// Without a UID it is a change of flags that another program made,
+		// unless it has what only we have asked for.
+		if len(m.Sections) > 0 || m.Items&^wire.ItemFlags&^wire.ItemModSeq != 0 {
+			info := l.newInfo()
+			info.fill(m)
+			info.Err = errors.Join(info.Err, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq))
+			l.sent[0].lost = append(l.sent[0].lost, &entry{info: info, sections: slices.Clone(m.Sections)})
+		}
+		return
+	}
+	for i, c := range l.sent {
+		pos := c.next
+		if pos >= len(c.uids) || c.uids[pos] != m.UID {
+			var asked bool
+			if pos, asked = slices.BinarySearch(c.uids, m.UID); !asked || pos < c.next {
+				continue
+			}
+		}
+		e := &c.entries[pos]
+		if e.info == nil {
+			e.info = l.newInfo()
+		}
+		e.info.fill(m)
+		e.have |= m.Items | m.Bad
+		e.bad |= m.Bad
+		for _, section := range m.Sections {
+			e.sections = append(e.sections, section)
+			c.held += section.Size
+		}
+		if i == 0 {
+			l.handOut(c)
+		}
+		return
+	}
+}
+
+// newInfo cuts from a small slab, which saves most of the allocator's work.
+func (l *loop) newInfo() *MessageInfo {
+	if len(l.infos) == 0 {
+		l.infos = make([]MessageInfo, 16)
+	}
+	info := &l.infos[0]
+	l.infos = l.infos[1:]
+	return info
+}
+
+// handOut makes those messages ready that are complete and next in order. If
+// too much is held in memory because one is missing, order gives way.
+func (l *loop) handOut(c *chunk) {
+	for c.next < len(c.entries) && l.complete(&c.entries[c.next]) {
+		l.deliver(c, &c.entries[c.next])
+		c.next++
+	}
+	if c.held > l.folder.client.limits().Message {
+		for i := c.next; i < len(c.entries); i++ {
+			if e := &c.entries[i]; e.info != nil && l.complete(e) {
+				l.deliver(c, e)
+				*e = entry{}
+			}
+		}
+	}
+}
+
+func (l *loop) deliver(c *chunk, e *entry) {
+	for _, section := range e.sections {
+		c.held -= section.Size
+	}
+	done := *e
+	done.info.Header = headerOf(done.sections)
+	l.ready = append(l.ready, &done)
+}
+
+func (l *loop) complete(e *entry) bool {
+	return e.info != nil && e.have&l.wanted == l.wanted && len(e.sections) >= l.sections && e.bad&repairable == 0
+}
+
+// flush makes the rest of a chunk ready when its command is done. Messages of
+// which nothing has come do not exist any more.
+func (l *loop) flush(c *chunk) {
+	for i := c.next; i < len(c.entries); i++ {
+		e := &c.entries[i]
+		if e.info == nil || e.have|e.bad == wire.ItemUID|wire.ItemFlags && l.wanted&^wire.ItemFlags != 0 && len(e.sections) == 0 {
+			continue // or a change of flags is all that is known of it
+		}
+		if missing := l.missing(e); missing != "" {
+			e.info.Err = errors.Join(e.info.Err, fmt.Errorf("%w: the server did not send %s", ErrProtocol, missing))
+		}
+		l.deliver(c, e)
+	}
+	l.ready = append(l.ready, c.lost...)
+}
+
+func (l *loop) missing(e *entry) string {
+	var names []string
+	for _, item := range l.items {
+		if bit := wireItems[item]; bit != 0 && e.have&bit == 0 {
+			names = append(names, string(item))
+		}
+	}
+	if len(e.sections) < l.sections {
+		names = append(names, "a body section")
+	}
+	return strings.Join(names, ", ")
+}
+
+// repairable are the items that can be made from the message itself.
+const repairable = wire.ItemEnvelope | wire.ItemBodyStructure
+
+func (c *chunk) needsRepair() bool {
+	return slices.ContainsFunc(c.entries, func(e entry) bool { return e.bad&repairable != 0 })
+}
+
+// repair makes unreadable envelopes from the messages' headers, and body
+// structures from the messages.
+func (l *loop) repair(s *session, c *chunk) error {
+	for _, job := range []struct {
+		item wire.Items
+		get  string
+		fix  func(*MessageInfo, []byte)
+	}{
+		{wire.ItemEnvelope, "BODY.PEEK[HEADER]", func(info *MessageInfo, raw []byte) {
+			h, _ := readHeader(raw)
+			info.Envelope = envelopeFromHeader(h)
+		}},
+		{wire.ItemBodyStructure, "BODY.PEEK[]", func(info *MessageInfo, raw []byte) {
+			info.BodyStructure = bodyStructureOf(raw, l.folder.client.Limits)
+		}},
+	} {
+		var uids []imap.UID
+		for i := range c.entries {
+			e := &c.entries[i]
+			if e.bad&job.item != 0 && !errors.Is(e.info.Err, ErrLimit) {
+				uids = append(uids, c.uids[i])
+			}
+			e.bad &^= job.item
+		}
+		for _, chunk := range chunks(uids, longestLine, mostPerFetch) {
+			err := s.fetchEach(l.folder, chunk, job.get, func(m *wire.Fetched) {
+				if i, ok := slices.BinarySearch(c.uids, m.UID); ok && len(m.Sections) > 0 {
+					job.fix(c.entries[i].info, m.Sections[0].Data)
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// recall takes what is in flight into memory and gives the connection back.
+func (l *loop) recall() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.lease != nil && len(l.sent) > 0 {
+		if err := l.pump(l.lease.s, false); err != nil {
+			l.fail(err)
+		}
+	}
+	l.detach()
+}
+
+// detach gives the connection back.
+func (l *loop) detach() {
+	if l.lease == nil {
+		return
+	}
+	c := l.folder.client
+	c.mu.Lock()
+	l.lease.recall = nil
+	c.mu.Unlock()
+	c.finish(l.lease)
+	l.lease = nil
+}
+
+const (
+	cheapToDiscard = 300             // messages without bodies: less than what connecting anew costs
+	discardTime    = 2 * time.Second // and no longer than this
+)
+
+// leave ends the loop, early or not. What is in flight is read and forgotten if
+// that is cheap, else the connection is dropped.
+func (l *loop) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lease == nil {
+		return
+	}
+	s := l.lease.s
+	if l.inFlight() {
+		left := 0
+		for _, c := range l.sent {
+			left += len(c.uids) - c.next
+		}
+		if l.sections > 0 || left > cheapToDiscard {
+			s.Discard()
+		} else {
+			s.End()
+			s.Begin(context.Background(), discardTime, false)
+			for len(l.sent) > 0 && s.Err() == nil {
+				if err := l.pump(s, false); err != nil {
+					break
+				}
+			}
+		}
+	}
+	l.detach()
+}
+
+// headerOf parses the header fields among the sections fetched.
+func headerOf(sections []wire.Section) mail.Header {
+	for _, section := range sections {
+		if strings.HasPrefix(strings.ToUpper(section.Name), "BODY[HEADER") {
+			h, _ := readHeader(section.Data) // what can be read of it
+			return h
+		}
+	}
+	return mail.Header{}
+}

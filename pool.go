@@ -1,0 +1,314 @@
+package imapkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A pool hands out at most Client.MaxConns connections, first come, first
+// served. It is guarded by Client.mu.
+type pool struct {
+	idle    []*session // the one used last is last
+	total   int        // connections, dials under way included
+	waiters []*waiter
+	leases  map[*lease]struct{}
+}
+
+// A waiter waits for a connection, or for the right to make one.
+type waiter struct{ got chan *session } // nil: make one
+
+// A lease is a connection in use.
+type lease struct {
+	s      *session
+	what   string // what it is used for
+	stream bool   // until the program closes it
+	// recall takes the connection back from a loop that is not reading at the
+	// moment. It is called without Client.mu and may take its time.
+	recall func()
+}
+
+// acquire returns a connection, one that has the folder open if there is one.
+// reused tells that it is not fresh, so that it may turn out dead.
+func (c *Client) acquire(ctx context.Context, what, folder string) (l *lease, reused bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, ended(ctx)
+	}
+	for {
+		s, err := c.take(ctx, folder)
+		if err != nil {
+			return nil, false, err
+		}
+		if s != nil {
+			if s.Alive() {
+				return c.lend(s, what), true, nil
+			}
+			c.debug("replacing a connection that was closed while idle", "cause", s.Err())
+			s.Discard()
+		}
+		fresh, err := c.dialAndLogin(ctx)
+		if err != nil {
+			c.giveUpSlot()
+			return nil, false, err
+		}
+		return c.lend(fresh, what), false, nil
+	}
+}
+
+func (c *Client) lend(s *session, what string) *lease {
+	l := &lease{s: s, what: what}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pool.leases == nil {
+		c.pool.leases = make(map[*lease]struct{})
+	}
+	c.pool.leases[l] = struct{}{}
+	if c.closed {
+		s.Abort(ErrClosed)
+	}
+	return l
+}
+
+// take returns an idle connection, or nil for the right to make one.
+func (c *Client) take(ctx context.Context, folder string) (*session, error) {
+	c.mu.Lock()
+	for {
+		p := &c.pool
+		if c.closed {
+			c.mu.Unlock()
+			return nil, ErrClosed
+		}
+		if n := len(p.idle); n > 0 && len(p.waiters) == 0 {
+			i := n - 1
+			for k := n - 1; k >= 0; k-- {
+				if box := p.idle[k].Mailbox(); folder != "" && box != nil && box.Name == folder {
+					i = k
+					break
+				}
+			}
+			s := p.idle[i]
+			p.idle = slices.Delete(p.idle, i, i+1)
+			c.mu.Unlock()
+			return s, nil
+		}
+		if p.total < max(c.MaxConns, 1) {
+			p.total++
+			c.mu.Unlock()
+			return nil, nil
+		}
+		recall := c.recallable()
+		if recall == nil {
+			break
+		}
+		c.mu.Unlock()
+		recall()
+		c.mu.Lock()
+	}
+	w := &waiter{got: make(chan *session, 1)}
+	c.pool.waiters = append(c.pool.waiters, w)
+	c.mu.Unlock()
+	return c.await(ctx, w)
+}
+
+// recallable returns how to get the connection of a loop back. Client.mu is held.
+func (c *Client) recallable() func() {
+	for l := range c.pool.leases {
+		if l.recall != nil {
+			recall := l.recall
+			l.recall = nil
+			return recall
+		}
+	}
+	return nil
+}
+
+// await waits for a connection: as long as operations take, or Timeout if it is
+// streams that have them all, because the program may be waiting for itself.
+func (c *Client) await(ctx context.Context, w *waiter) (*session, error) {
+	var expired <-chan time.Time
+	if limit := c.timeout(); limit > 0 {
+		timer := time.NewTicker(limit)
+		defer timer.Stop()
+		expired = timer.C
+	}
+	for {
+		select {
+		case s := <-w.got:
+			return s, nil
+		case <-c.done():
+			c.withdraw(w)
+			return nil, ErrClosed
+		case <-ctx.Done():
+			c.withdraw(w)
+			return nil, ended(ctx)
+		case <-expired:
+			if open := c.openStream(); open != "" {
+				c.withdraw(w)
+				return nil, fmt.Errorf("%w: no free connection (MaxConns is %d) within %v: %s is still open",
+					ErrTimeout, max(c.MaxConns, 1), c.timeout(), open)
+			}
+		}
+	}
+}
+
+// withdraw takes a waiter out of the line; what it was given meanwhile goes to
+// the next.
+func (c *Client) withdraw(w *waiter) {
+	c.mu.Lock()
+	if i := slices.Index(c.pool.waiters, w); i >= 0 {
+		c.pool.waiters = slices.Delete(c.pool.waiters, i, i+1)
+		c.mu.Unlock()
+		return
+	}
+	c.mu.Unlock()
+	if s := <-w.got; s != nil {
+		c.putBack(s)
+	} else {
+		c.giveUpSlot()
+	}
+}
+
+// openStream names a stream if nothing but streams have the connections.
+func (c *Client) openStream() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	what := ""
+	for l := range c.pool.leases {
+		if !l.stream {
+			return ""
+		}
+		what = l.what
+	}
+	return what
+}
+
+// release takes a connection back.
+func (c *Client) release(l *lease) {
+	c.mu.Lock()
+	delete(c.pool.leases, l)
+	c.mu.Unlock()
+	if l.s.Err() != nil {
+		l.s.Discard()
+		c.giveUpSlot()
+		return
+	}
+	c.putBack(l.s)
+}
+
+func (c *Client) putBack(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		c.pool.total--
+		c.goodbye(s)
+	case len(c.pool.waiters) > 0:
+		c.pool.waiters[0].got <- s
+		c.pool.waiters = slices.Delete(c.pool.waiters, 0, 1)
+	default:
+		c.pool.idle = append(c.pool.idle, s)
+	}
+}
+
+// giveUpSlot lets somebody else make a connection.
+func (c *Client) giveUpSlot() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.pool.waiters) > 0 {
+		c.pool.waiters[0].got <- nil
+		c.pool.waiters = slices.Delete(c.pool.waiters, 0, 1)
+		return
+	}
+	c.pool.total--
+}
+
+// goodbyeTime is how long a server may take over LOGOUT.
+const goodbyeTime = 2 * time.Second
+
+// goodbye logs out in the background; Close waits for it. Client.mu is held.
+func (c *Client) goodbye(s *session) {
+	c.background.Add(1)
+	go func() {
+		defer c.background.Done()
+		s.Begin(context.Background(), goodbyeTime, false)
+		s.Logout()
+		s.End()
+	}()
+}
+
+// Close says LOGOUT on idle connections and ends all others; calls under way
+// return [ErrClosed], as does every later call. It takes two seconds at most,
+// whatever the servers do, and no goroutine of the Client is left afterwards.
+// It is safe to call Close twice. The error is always nil.
+func (c *Client) Close() error {
+	c.mu.Lock()
+	if !c.closed {
+		c.closed = true
+		close(c.doneLocked())
+		for _, s := range c.pool.idle {
+			c.goodbye(s)
+		}
+		c.pool.idle = nil
+		for l := range c.pool.leases {
+			l.s.Abort(ErrClosed)
+		}
+	}
+	c.mu.Unlock()
+	c.background.Wait()
+	return nil
+}
+
+// done is closed when the Client is.
+func (c *Client) done() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.doneLocked()
+}
+
+func (c *Client) doneLocked() chan struct{} {
+	if c.closing == nil {
+		c.closing = make(chan struct{})
+	}
+	return c.closing
+}
+
+// dialAndLogin makes a connection that is ready for use.
+func (c *Client) dialAndLogin(ctx context.Context) (*session, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := make(chan struct{})
+	c.background.Add(1)
+	go func() {
+		defer c.background.Done()
+		select {
+		case <-c.done():
+			cancel(ErrClosed)
+		case <-stop:
+		}
+	}()
+	defer close(stop)
+	s, err := c.connect(ctx)
+	if err == nil {
+		if err = s.login(ctx); err != nil {
+			s.Discard()
+		}
+	}
+	if err == nil {
+		return s, nil
+	}
+	if context.Cause(ctx) == ErrClosed {
+		return nil, ErrClosed
+	}
+	return nil, err
+}
+
+// ended is the error of a context that has ended, together with its cause
+// where the program gave one.
+func ended(ctx context.Context) error {
+	if cause := context.Cause(ctx); cause != ctx.Err() {
+		return errors.Join(ctx.Err(), cause)
+	}
+	return ctx.Err()
+}

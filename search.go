@@ -1,0 +1,426 @@
+package imapkit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/emersion/go-imap/v2"
+	"golang.org/x/text/encoding/ianaindex"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// memory is what a Client learns about its server beyond what that says of
+// itself. It is guarded by Client.mu.
+type memory struct {
+	noESearch bool     // ESEARCH is advertised and refused
+	charsets  []string // charsets to search in, the one that works first; nil: not tried
+}
+
+// Search returns the UIDs of the messages that match, in ascending order (RFC
+// 9051 section 6.4.4). See [Since] for how dates are made exact. It returns
+// [ErrNotSupported] for a key that needs an extension the server lacks.
+func (f *Folder) Search(ctx context.Context, q Query) ([]imap.UID, error) {
+	var uids []imap.UID
+	err := f.search(ctx, "Search", q, func(s *session, root *node) (err error) {
+		uids, err = s.find(f, root)
+		return err
+	})
+	return uids, err
+}
+
+// Count returns the number of messages that match, without fetching their UIDs
+// where the server can count (RFC 4731).
+func (f *Folder) Count(ctx context.Context, q Query) (int, error) {
+	n := 0
+	err := f.search(ctx, "Count", q, func(s *session, root *node) error {
+		if s.Caps().Has(imap.CapESearch) && countable(root) {
+			found, err := s.searchFor(f, "COUNT", root)
+			if err != nil {
+				return err
+			}
+			if found[0].Counted {
+				n = int(found[0].Count)
+				return nil
+			}
+			n = len(found[0].Ascending())
+			return nil
+		}
+		uids, err := s.find(f, root)
+		n = len(uids)
+		return err
+	})
+	return n, err
+}
+
+func countable(root *node) bool {
+	exact := root.kind != kindFalse
+	root.visit(func(leaf *node) {
+		exact = exact && leaf.kind != kindSince && leaf.kind != kindAge && leaf.kind != kindUIDs
+	})
+	return exact
+}
+
+func (f *Folder) search(ctx context.Context, verb string, q Query, run func(*session, *node) error) error {
+	root := q.root()
+	if err := root.invalidity(); err != nil {
+		return err
+	}
+	return f.client.do(ctx, f.operation(verb), func(s *session) error { return run(s, root) })
+}
+
+// longestLine is how long a command line may get. RFC 7162 section 4 asks
+// servers to take 8192 bytes.
+const longestLine = 8000
+
+// find searches, exactly.
+func (s *session) find(f *Folder, root *node) ([]imap.UID, error) {
+	root, err := s.supported(root)
+	if err != nil {
+		return nil, err
+	}
+	root = root.rewrite(true, func(n *node, _ bool) *node { return n })
+	if root.kind == kindFalse {
+		return nil, s.open(f)
+	}
+	if pieces := splitUIDs(root); pieces != nil {
+		var all []imap.UID
+		for _, piece := range pieces {
+			uids, err := s.findExactly(f, piece)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, uids...)
+		}
+		return all, nil
+	}
+	return s.findExactly(f, root)
+}
+
+// supported replaces keys that the server does not know by others that mean the
+// same, where there are any.
+func (s *session) supported(root *node) (*node, error) {
+	var missing error
+	now := time.Now()
+	root.visit(func(leaf *node) {
+		for key, capability := range map[string]imap.Cap{
+			"MODSEQ ": imap.CapCondStore, "EMAILID ": imap.CapObjectID, "THREADID ": imap.CapObjectID, "X-GM-RAW": "X-GM-EXT-1",
+		} {
+			if strings.HasPrefix(leaf.key, key) && missing == nil {
+				missing = s.need(capability)
+			}
+		}
+	})
+	within := s.Caps().Has(imap.CapWithin)
+	return root.rewrite(true, func(n *node, _ bool) *node {
+		if n.kind == kindAge && (!within || n.d < time.Second) {
+			return &node{kind: kindSince, t: now.Add(-n.d)}
+		}
+		return n
+	}), missing
+}
+
+// splitUIDs returns several queries for one whose UIDs make a line too long.
+func splitUIDs(root *node) []*node {
+	conjuncts := []*node{root}
+	if root.kind == kindAnd {
+		conjuncts = root.subs
+	}
+	i := slices.IndexFunc(conjuncts, func(n *node) bool { return n.kind == kindUIDs })
+	if i < 0 {
+		return nil
+	}
+	sets := chunks(conjuncts[i].uids, longestLine/2, 1<<30)
+	if len(sets) < 2 {
+		return nil
+	}
+	var pieces []*node
+	for _, set := range sets {
+		subs := slices.Clone(conjuncts)
+		subs[i] = &node{kind: kindUIDs, uids: set}
+		pieces = append(pieces, &node{kind: kindAnd, subs: subs})
+	}
+	return pieces
+}
+
+// findExactly searches, and looks at the internal dates of those messages of
+// which the server's days cannot tell on which side of an instant they are.
+func (s *session) findExactly(f *Folder, root *node) ([]imap.UID, error) {
+	dated := false
+	root.visit(func(n *node) { dated = dated || n.kind == kindSince })
+	if !dated {
+		found, err := s.searchFor(f, "ALL", root)
+		if err != nil {
+			return nil, err
+		}
+		return toUIDs(found[0].Ascending()), nil
+	}
+	found, err := s.searchFor(f, "ALL", around(root, false), around(root, true))
+	if err != nil {
+		return nil, err
+	}
+	possible, certain := toUIDs(found[0].Ascending()), toUIDs(found[1].Ascending())
+	doubtful := slices.DeleteFunc(possible, func(uid imap.UID) bool {
+		_, is := slices.BinarySearch(certain, uid)
+		return is
+	})
+	if len(doubtful) == 0 {
+		return certain, nil
+	}
+	matching, err := s.byInternalDate(f, root, doubtful)
+	if err != nil {
+		return nil, err
+	}
+	all := append(certain, matching...)
+	slices.Sort(all)
+	return slices.Compact(all), nil
+}
+
+// around returns a query in days, for one in instants: with certain one that
+// matches no other messages, else one that misses none. Internal dates may be
+// in any time zone, from -12 to +14 hours.
+func around(root *node, certain bool) *node {
+	return root.rewrite(true, func(n *node, positive bool) *node {
+		if n.kind != kindSince {
+			return n
+		}
+		days := -1
+		if positive == certain {
+			days = 2
+		}
+		return &node{kind: kindSince, t: n.t.UTC().AddDate(0, 0, days)}
+	})
+}
+
+// byInternalDate returns which messages match, by their exact dates. What the
+// query asks for beside dates is asked again where the dates alone do not tell.
+func (s *session) byInternalDate(f *Folder, root *node, uids []imap.UID) ([]imap.UID, error) {
+	// The messages are known to match what stands beside the dates at the top.
+	if root.kind == kindAnd {
+		var dated []*node
+		for _, sub := range root.subs {
+			has := false
+			sub.visit(func(n *node) { has = has || n.kind == kindSince })
+			if has {
+				dated = append(dated, sub)
+			}
+		}
+		root = &node{kind: kindAnd, subs: dated}
+	}
+	var matching []imap.UID
+	open := make(map[string][]imap.UID) // undecided messages by what the dates say
+	rest := make(map[string]*node)
+	for _, chunk := range chunks(uids, longestLine, mostPerFetch) {
+		err := s.fetchEach(f, chunk, "INTERNALDATE", func(m *wire.Fetched) {
+			if m.Items&wire.ItemDate == 0 {
+				return
+			}
+			var says strings.Builder
+			decided := root.rewrite(true, func(n *node, _ bool) *node {
+				if n.kind != kindSince {
+					return n
+				}
+				if m.Date.Before(n.t) {
+					says.WriteByte('0')
+					return matchNone
+				}
+				says.WriteByte('1')
+				return matchAll
+			})
+			switch decided.kind {
+			case kindTrue:
+				matching = append(matching, m.UID)
+			case kindFalse:
+			default:
+				key := says.String()
+				open[key] = append(open[key], m.UID)
+				rest[key] = decided
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	for key, undecided := range open {
+		for _, chunk := range chunks(ascending(undecided), longestLine/2, mostPerFetch) {
+			found, err := s.searchFor(f, "ALL", And(Query{&node{kind: kindUIDs, uids: chunk}}, Query{rest[key]}).root())
+			if err != nil {
+				return nil, err
+			}
+			matching = append(matching, toUIDs(found[0].Ascending())...)
+		}
+	}
+	return matching, nil
+}
+
+func toUIDs(nums []uint32) []imap.UID {
+	if len(nums) == 0 {
+		return nil
+	}
+	uids := make([]imap.UID, len(nums))
+	for i, n := range nums {
+		uids[i] = imap.UID(n)
+	}
+	return uids
+}
+
+// searchFor sends searches in one go and returns their results. What a server
+// refuses because it cannot read it is asked in another way.
+func (s *session) searchFor(f *Folder, want string, roots ...*node) ([]*wire.SearchResult, error) {
+	ascii := true
+	for _, root := range roots {
+		ascii = ascii && root.ascii()
+	}
+	charsets := []string{""}
+	if !ascii {
+		charsets = s.client.searchCharsets()
+	}
+	for i := 0; ; i++ {
+		charset := charsets[i]
+		encode, ok := encoderFor(charset, roots)
+		var refused *ServerError
+		if ok {
+			results, err := s.searchOnce(f, want, charset, encode, roots)
+			if err == nil {
+				if !ascii {
+					s.client.rememberCharset(charset)
+				}
+				return results, nil
+			}
+			if refused, ok = err.(*ServerError); !ok || !strings.HasPrefix(refused.Command, "UID SEARCH") {
+				return nil, err
+			}
+			if s.forgetESearch(refused) {
+				i--
+				continue
+			}
+		}
+		if refused != nil {
+			status := wire.Status{Code: refused.Code}
+			if ascii || status.CodeName() != "BADCHARSET" && refused.Status != "BAD" {
+				return nil, refused
+			}
+			charsets = append(charsets, offeredCharsets(status.CodeArgs(), charsets)...)
+		}
+		if i+1 == len(charsets) {
+			if refused != nil {
+				return nil, fmt.Errorf("%w: no charset for this search: %w", ErrNotSupported, refused)
+			}
+			return nil, fmt.Errorf("%w: the search cannot be written in any charset that the server takes", ErrNotSupported)
+		}
+	}
+}
+
+// searchOnce sends searches in one charset.
+func (s *session) searchOnce(f *Folder, want, charset string, encode func(string) string, roots []*node) ([]*wire.SearchResult, error) {
+	results := make([]*wire.SearchResult, len(roots))
+	cmds := make([]*wire.Command, len(roots))
+	for i, root := range roots {
+		cmd := s.Command("UID SEARCH")
+		if s.extendedSearch() {
+			cmd.Raw("RETURN (" + want + ")")
+		}
+		if charset != "" && charset != unlabelled && !s.UTF8() {
+			cmd.Raw("CHARSET " + charset)
+		}
+		root.add(cmd, encode)
+		results[i] = new(wire.SearchResult)
+		cmd.On = results[i].Collect(cmd)
+		cmds[i] = cmd
+	}
+	if len(cmds) > 1 && !s.extendedSearch() {
+		// Without ESEARCH results do not say which search they answer.
+		for _, cmd := range cmds {
+			if err := s.read(f, cmd); err != nil {
+				return nil, err
+			}
+		}
+		return results, nil
+	}
+	return results, s.read(f, cmds...)
+}
+
+func (s *session) extendedSearch() bool {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	return s.Caps().Has(imap.CapESearch) && !s.client.memory.noESearch
+}
+
+// forgetESearch reports whether it makes sense to try again without ESEARCH:
+// some servers behind proxies advertise it without having it.
+func (s *session) forgetESearch(refused *ServerError) bool {
+	if refused.Status != "BAD" || !s.extendedSearch() {
+		return false
+	}
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	s.client.memory.noESearch = true
+	return true
+}
+
+// unlabelled stands for UTF-8 without saying so.
+const unlabelled = "unlabelled"
+
+// searchCharsets returns in which charsets to try a search that is not ASCII.
+func (c *Client) searchCharsets() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.memory.charsets == nil {
+		c.memory.charsets = []string{"UTF-8", unlabelled, "ISO-8859-1"}
+	}
+	return slices.Clone(c.memory.charsets)
+}
+
+// rememberCharset puts what has worked first.
+func (c *Client) rememberCharset(charset string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	others := slices.DeleteFunc(slices.Clone(c.memory.charsets), func(s string) bool { return s == charset })
+	c.memory.charsets = append([]string{charset}, others...)
+}
+
+// offeredCharsets reads the list of a BADCHARSET code, without what is known.
+func offeredCharsets(args string, known []string) []string {
+	var offered []string
+	for _, name := range strings.Fields(strings.NewReplacer("(", " ", ")", " ", `"`, " ").Replace(args)) {
+		is := func(s string) bool { return strings.EqualFold(s, name) }
+		if wire.IsAtom(name) && !slices.ContainsFunc(known, is) && !strings.EqualFold(name, "US-ASCII") && len(offered) < 8 {
+			offered = append(offered, name)
+		}
+	}
+	return offered
+}
+
+// encoderFor returns how to write strings in a charset; ok is false if it does
+// not have all their characters.
+func encoderFor(charset string, roots []*node) (encode func(string) string, ok bool) {
+	same := func(s string) string { return s }
+	if charset == "" || charset == unlabelled || strings.EqualFold(charset, "UTF-8") {
+		return same, true
+	}
+	enc, err := ianaindex.MIME.Encoding(charset)
+	if err != nil || enc == nil {
+		return nil, false
+	}
+	ok = true
+	encode = func(s string) string {
+		out, err := enc.NewEncoder().String(s)
+		if err != nil {
+			ok = false
+		}
+		return out
+	}
+	for _, root := range roots {
+		root.visit(func(n *node) {
+			for _, arg := range n.args {
+				ok = ok && utf8.ValidString(arg)
+				encode(arg)
+			}
+		})
+	}
+	return encode, ok
+}

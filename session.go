@@ -1,0 +1,271 @@
+package imapkit
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// A session is one logged-in connection. One operation at a time has it.
+type session struct {
+	*wire.Conn
+	client   *Client
+	tls      *tls.ConnectionState
+	loggedIn bool
+}
+
+// serverError makes an error of a refusal.
+func serverError(command string, s wire.Status) *ServerError {
+	return &ServerError{Command: command, Status: s.Type, Code: s.Code, Text: s.Text}
+}
+
+// refusal returns the error of a command that the server did not answer with
+// OK, or nil.
+func refusal(cmd *wire.Command) error {
+	if cmd.Status.Type == "OK" {
+		return nil
+	}
+	return serverError(cmd.Name, cmd.Status)
+}
+
+// login authenticates with the strongest mechanism that is allowed and offered.
+func (s *session) login(ctx context.Context) error {
+	c := s.client
+	s.Begin(ctx, c.timeout(), false)
+	defer s.End()
+	if s.loggedIn {
+		return nil
+	}
+	if s.Caps() == nil {
+		if err := s.Run(s.Command("CAPABILITY")); err != nil {
+			return err
+		}
+	}
+	secure := s.tls != nil
+	list, err := mechanismsFor(c, s.Caps(), secure, s.tls)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	if c.mechanism != "" { // what worked last time, if it is still allowed
+		for i, m := range list {
+			if m == c.mechanism {
+				list = list[i:]
+				break
+			}
+		}
+	}
+	c.mu.Unlock()
+	for {
+		m := list[0]
+		list = list[1:]
+		next, err := s.loginWith(ctx, m, list, secure)
+		if err == nil {
+			c.mu.Lock()
+			c.mechanism = m
+			c.mu.Unlock()
+			s.loggedIn = true
+			c.debug("logged in", "mechanism", string(m))
+			return nil
+		}
+		if len(next) == 0 || s.Err() != nil {
+			return err
+		}
+		list = next
+	}
+}
+
+// loginWith tries one mechanism and returns, with the error, which of the
+// others are worth a try after it.
+func (s *session) loginWith(ctx context.Context, m AuthMechanism, others []AuthMechanism, secure bool) ([]AuthMechanism, error) {
+	if m == AuthLoginCommand {
+		status, err := s.Login(s.client.Username, s.client.Password)
+		if err != nil {
+			return nil, err
+		}
+		if status.Type == "OK" {
+			return nil, nil
+		}
+		refused := serverError("LOGIN", status)
+		return afterRefusal(others, m, nil, refused, secure), fmt.Errorf("%w: %w", ErrAuthentication, refused)
+	}
+	token := m == AuthOAuthBearer || m == AuthXOAUTH2
+	for refresh := false; ; refresh = true {
+		var secret string
+		if token {
+			var err error
+			if secret, err = s.token(ctx, refresh); err != nil {
+				return nil, err
+			}
+		}
+		mech, err := s.client.saslClient(m, secret, s.tls)
+		if err != nil {
+			return nil, err
+		}
+		status, err := s.Authenticate(mech)
+		switch {
+		case s.Err() != nil:
+			return nil, err
+		case status.Type == "OK":
+			return nil, nil
+		case status.Type == "":
+			return nil, err
+		}
+		refused := serverError("AUTHENTICATE "+string(m), status)
+		if token && !refresh && status.Type == "NO" {
+			continue // once, with a token that the source does not take from its cache
+		}
+		detail := error(refused)
+		if x, ok := mech.(explainer); ok && x.Refusal() != "" {
+			detail = fmt.Errorf("%w (%s)", refused, x.Refusal())
+		}
+		if err != nil { // the mechanism gave up, and the server agreed
+			return afterRefusal(others, m, mech, refused, secure), err
+		}
+		return afterRefusal(others, m, mech, refused, secure), fmt.Errorf("%w: %w", ErrAuthentication, detail)
+	}
+}
+
+// token asks the TokenSource, which may take its time over the network: the
+// connection's time-out does not count it.
+func (s *session) token(ctx context.Context, refresh bool) (string, error) {
+	token, err := s.client.TokenSource.Token(ctx, refresh)
+	if err != nil {
+		return "", fmt.Errorf("imapkit: TokenSource: %w", err)
+	}
+	if token == "" {
+		return "", errors.New("imapkit: TokenSource returned an empty token")
+	}
+	return token, nil
+}
+
+// capabilities returns what the server can do, asking it if it has not said so.
+func (s *session) capabilities() (imap.CapSet, error) {
+	if s.Caps() == nil {
+		cmd := s.Command("CAPABILITY")
+		if err := s.Run(cmd); err != nil {
+			return nil, err
+		}
+		if err := refusal(cmd); err != nil {
+			return nil, err
+		}
+		if s.Caps() == nil {
+			s.SetCaps(imap.CapSet{})
+		}
+	}
+	return s.Caps(), nil
+}
+
+// has reports whether the server has an extension.
+func (s *session) has(capability imap.Cap) bool {
+	caps, err := s.capabilities()
+	return err == nil && caps.Has(capability)
+}
+
+// need returns ErrNotSupported, naming the extension, if the server lacks it.
+func (s *session) need(capability imap.Cap) error {
+	caps, err := s.capabilities()
+	if err != nil {
+		return err
+	}
+	if !caps.Has(capability) {
+		return fmt.Errorf("%w: it lacks %s", ErrNotSupported, capability)
+	}
+	return nil
+}
+
+// run sends commands in one go, waits for all, and returns the first refusal.
+func (s *session) run(cmds ...*wire.Command) error {
+	if err := s.Run(cmds...); err != nil {
+		return err
+	}
+	for _, cmd := range cmds {
+		if err := refusal(cmd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// opening returns the command that opens the folder, or nil if it is open. It
+// may be sent together with commands that only read; settled tells whether it
+// worked.
+func (s *session) opening(f *Folder) *wire.Command {
+	if box := s.Mailbox(); box != nil && box.Name == f.name && (box.ReadOnly || !s.client.ReadOnly) {
+		return nil
+	}
+	return s.Select(f.name, s.client.ReadOnly)
+}
+
+// settled returns an error unless the folder is open, and is the one that it
+// was when f was used first.
+func (s *session) settled(f *Folder, opening *wire.Command) error {
+	if opening != nil {
+		if err := s.Wait(opening); err != nil {
+			return err
+		}
+		if err := refusal(opening); err != nil {
+			return err
+		}
+	}
+	return f.sameAs(s.Mailbox())
+}
+
+// open opens the folder.
+func (s *session) open(f *Folder) error {
+	opening := s.opening(f)
+	if opening != nil {
+		if err := s.Send(opening); err != nil {
+			return err
+		}
+	}
+	return s.settled(f, opening)
+}
+
+// read opens the folder and runs commands that only read, all in one go.
+func (s *session) read(f *Folder, cmds ...*wire.Command) error {
+	opening := s.opening(f)
+	if opening == nil {
+		if err := f.sameAs(s.Mailbox()); err != nil {
+			return err
+		}
+		return s.run(cmds...)
+	}
+	if err := s.Run(append([]*wire.Command{opening}, cmds...)...); err != nil {
+		return err
+	}
+	if err := s.settled(f, opening); err != nil {
+		return err
+	}
+	for _, cmd := range cmds {
+		if err := refusal(cmd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// change runs one command that changes something. When the connection breaks
+// after any of it was sent, nobody knows what has happened.
+func (s *session) change(cmd *wire.Command) error {
+	before := s.Sent()
+	err := s.Run(cmd)
+	if err == nil {
+		return refusal(cmd)
+	}
+	if s.Err() != nil && s.Sent() > before && !cmd.Done {
+		return unknownOutcome(cmd.Name, err)
+	}
+	return err
+}
+
+// unknownOutcome marks a failure after which the change may have happened. A
+// source that failed is different: the command was not completed.
+func unknownOutcome(command string, err error) error {
+	return fmt.Errorf("%w: %s: %w", ErrUnknownOutcome, command, err)
+}

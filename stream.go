@@ -1,0 +1,503 @@
+package imapkit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"sync"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// wholeMessage are the items of Fetch and FetchAll.
+var wholeMessage = []Item{ItemFlags, ItemDate, ItemSize, "BODY.PEEK[]"}
+
+// mostBodiesPerFetch is how many whole messages one command asks for.
+const mostBodiesPerFetch = 50
+
+// Fetch fetches a message as a whole and parses it. It is not marked as read.
+// [Limits].Message bounds its size ([ErrLimit]); [Folder.Open] has no bound.
+// Fetch returns [ErrNotFound] if there is no such message.
+func (f *Folder) Fetch(ctx context.Context, uid imap.UID) (*Message, error) {
+	if uid == 0 {
+		return nil, errors.New("imapkit: UID 0 does not exist")
+	}
+	return f.fetchOne(ctx, fmt.Sprintf("UID %d", uid), func(s *session) *wire.Command {
+		return s.Command("UID FETCH").Number(uint64(uid))
+	}, func(m *wire.Fetched) bool { return m.UID == uid })
+}
+
+// FetchSeq is Fetch for the message with this sequence number, as of now: 1 is
+// the oldest message of the folder. The number of a message changes when older
+// ones are removed, so remember the UID in Message.Info instead.
+func (f *Folder) FetchSeq(ctx context.Context, seqNum uint32) (*Message, error) {
+	if seqNum == 0 {
+		return nil, errors.New("imapkit: sequence number 0 does not exist")
+	}
+	return f.fetchOne(ctx, fmt.Sprintf("sequence number %d", seqNum), func(s *session) *wire.Command {
+		return s.Command("FETCH").Number(uint64(seqNum))
+	}, func(m *wire.Fetched) bool { return m.Seq == seqNum })
+}
+
+func (f *Folder) fetchOne(ctx context.Context, which string, command func(*session) *wire.Command, is func(*wire.Fetched) bool) (*Message, error) {
+	op := f.operation("Fetch")
+	op.stream = true
+	var info *MessageInfo
+	var raw []byte
+	found := false
+	err := f.client.do(ctx, op, func(s *session) error {
+		info, raw, found = new(MessageInfo), nil, false
+		cmd := command(s)
+		cmd.Open()
+		for _, item := range append([]Item{"UID"}, wholeMessage...) {
+			cmd.Raw(string(item))
+		}
+		cmd.Close()
+		return s.fetchInto(f, cmd, func(m *wire.Fetched) error {
+			switch {
+			case m.UID == 0 && len(m.Sections) > 0:
+				return fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
+			case is(m):
+				info.fill(m)
+				if len(m.Sections) > 0 {
+					raw, found = m.Sections[0].Data, true
+				}
+			}
+			return nil
+		})
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !found && info.Err != nil:
+		return nil, info.Err
+	case !found:
+		return nil, fmt.Errorf("%w: %s in %s", ErrNotFound, which, f.name)
+	}
+	return f.message(info, raw), nil
+}
+
+// message parses what was fetched.
+func (f *Folder) message(info *MessageInfo, raw []byte) *Message {
+	m := parseMessage(raw, f.client.Limits)
+	info.Envelope = envelopeFromHeader(m.Header)
+	m.Info = info
+	return m
+}
+
+// fetchInto opens the folder and runs one FETCH command, in one go. A refusal
+// that only says that the message is not there is not an error.
+func (s *session) fetchInto(f *Folder, cmd *wire.Command, each func(*wire.Fetched) error) error {
+	opening := s.opening(f)
+	if opening != nil {
+		if err := s.Send(opening); err != nil {
+			return err
+		}
+	}
+	r := s.NewFetchReader()
+	if err := r.Add(cmd); err != nil {
+		return err
+	}
+	var bad error
+	for {
+		m, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if err := each(m); err != nil && bad == nil {
+			bad = err
+		}
+	}
+	if err := s.settled(f, opening); err != nil {
+		return err
+	}
+	if bad != nil {
+		return bad
+	}
+	return s.fetchRefusal(cmd)
+}
+
+// fetchRefusal returns the error of a FETCH command. Cyrus says NO, Mailutils
+// BAD, for a sequence number that no message has.
+func (s *session) fetchRefusal(cmd *wire.Command) error {
+	err := refusal(cmd)
+	if err == nil || gone(cmd.Status) {
+		return nil
+	}
+	var seq uint32
+	if n, _ := fmt.Sscanf(cmd.Text(), "FETCH %d ", &seq); n == 1 && s.Mailbox() != nil && seq > s.Mailbox().Messages {
+		return nil
+	}
+	return err
+}
+
+// FetchAll fetches messages as a whole and parses them, in ascending order of
+// their UIDs. UIDs that do not exist are skipped. Nothing is marked as read.
+// Each message is bounded by [Limits].Message; [Folder.Raw] has no bound.
+//
+// An error ends the loop. Leaving it early is fine. Other calls may be made
+// inside the loop, also with one connection.
+func (f *Folder) FetchAll(ctx context.Context, uids []imap.UID) iter.Seq2[*Message, error] {
+	return func(yield func(*Message, error) bool) {
+		l, err := f.newLoop(UIDs(uids...), wholeMessage)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		l.perChunk = mostBodiesPerFetch
+		l.plan(ascending(uids))
+		for e, err := range l.all(ctx, "FetchAll") {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			var raw []byte
+			if len(e.sections) > 0 {
+				raw = e.sections[0].Data
+			}
+			if !yield(f.message(e.info, raw), nil) {
+				return
+			}
+		}
+	}
+}
+
+// A RawMessage is a message as it is on the server.
+type RawMessage struct {
+	UID  imap.UID
+	Size int64     // length of Body
+	Body io.Reader // valid until the next step of the loop
+}
+
+// Raw streams messages of any size in constant memory, in the order of the
+// server, which is ascending. UIDs that do not exist are skipped. What the loop
+// does not read of a Body is skipped. Nothing is marked as read.
+//
+// An error ends the loop. The loop has its connection to itself: another call
+// inside it needs a second one (see [Client.MaxConns]).
+func (f *Folder) Raw(ctx context.Context, uids []imap.UID) iter.Seq2[RawMessage, error] {
+	return func(yield func(RawMessage, error) bool) {
+		q := UIDs(uids...)
+		if err := q.root().invalidity(); err != nil {
+			yield(RawMessage{}, err)
+			return
+		}
+		if len(uids) == 0 {
+			return
+		}
+		r := &rawLoop{folder: f, todo: chunks(ascending(uids), longestLine, mostPerFetch)}
+		l, err := r.start(ctx)
+		if err != nil {
+			yield(RawMessage{}, err)
+			return
+		}
+		defer func() {
+			if r.reader.Pending() > 0 {
+				l.s.Discard() // there may be gigabytes to come
+			}
+			f.client.finish(l)
+		}()
+		for {
+			msg, err := r.next(l.s)
+			if err == io.EOF {
+				return
+			}
+			if !yield(msg, f.client.closedOr(err)) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// A rawLoop asks for the next chunk before the last one has come.
+type rawLoop struct {
+	folder *Folder
+	todo   [][]imap.UID
+	sent   []*wire.Command
+	uids   [][]imap.UID // of sent
+	reader *wire.FetchReader
+	first  *wire.Fetched
+	ended  error
+}
+
+func (r *rawLoop) start(ctx context.Context) (*lease, error) {
+	op := r.folder.operation("Raw")
+	op.stream = true
+	all := r.todo
+	l, err := r.folder.client.start(ctx, op, func(s *session) error {
+		r.todo, r.sent, r.uids = all, nil, nil
+		if err := s.open(r.folder); err != nil {
+			return err
+		}
+		r.reader = s.NewFetchReader()
+		r.reader.Stream = true
+		if err := r.ask(s); err != nil {
+			return err
+		}
+		r.first, r.ended = r.reader.Next()
+		if r.ended != nil && r.ended != io.EOF {
+			return r.ended
+		}
+		return nil
+	})
+	if err == nil {
+		r.folder.client.streaming(l)
+	}
+	return l, err
+}
+
+// streaming marks a connection as being in the program's hands.
+func (c *Client) streaming(l *lease) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.stream = true
+}
+
+func (r *rawLoop) ask(s *session) error {
+	for len(r.sent) < aheadOf && len(r.todo) > 0 {
+		cmd := s.Command("UID FETCH").Raw(string(appendSet(nil, r.todo[0]))).Raw("(UID BODY.PEEK[])")
+		r.sent, r.uids, r.todo = append(r.sent, cmd), append(r.uids, r.todo[0]), r.todo[1:]
+		if err := r.reader.Add(cmd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// next returns the next message, or io.EOF after the last.
+func (r *rawLoop) next(s *session) (RawMessage, error) {
+	for {
+		m, err := r.first, r.ended
+		if m == nil && err == nil {
+			m, err = r.reader.Next()
+		}
+		r.first, r.ended = nil, nil
+		if err == io.EOF {
+			if err := r.chunkDone(s); err != nil {
+				return RawMessage{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return RawMessage{}, err
+		}
+		if len(m.Sections) == 0 {
+			continue // a change of flags
+		}
+		if m.UID == 0 {
+			return RawMessage{}, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
+		}
+		if !r.asked(m.UID) {
+			continue
+		}
+		section := m.Sections[0]
+		msg := RawMessage{UID: m.UID, Size: section.Size}
+		if m.Body != nil {
+			msg.Body = m.Body
+		} else {
+			msg.Body = bytes.NewReader(section.Data)
+		}
+		return msg, nil
+	}
+}
+
+func (r *rawLoop) asked(uid imap.UID) bool {
+	for _, uids := range r.uids {
+		if contains(uids, uid) {
+			return true
+		}
+	}
+	return false
+}
+
+// chunkDone checks on a command that has ended and asks for more; io.EOF tells
+// that there is no more.
+func (r *rawLoop) chunkDone(s *session) error {
+	for len(r.sent) > 0 && r.sent[0].Done {
+		if err := refusal(r.sent[0]); err != nil && !gone(r.sent[0].Status) {
+			return err
+		}
+		r.sent, r.uids = r.sent[1:], r.uids[1:]
+	}
+	if err := r.ask(s); err != nil {
+		return err
+	}
+	if len(r.sent) == 0 {
+		return io.EOF
+	}
+	return nil
+}
+
+// Open streams one message of any size, as it is on the server, in constant
+// memory. It is not marked as read. Open returns [ErrNotFound] if there is no
+// such message.
+//
+// The reader has a connection to itself until it has been read to its end or
+// closed: another call meanwhile needs a second one (see [Client.MaxConns]).
+// It may not be read from several goroutines; Close may be called from any.
+func (f *Folder) Open(ctx context.Context, uid imap.UID) (io.ReadCloser, error) {
+	if uid == 0 {
+		return nil, errors.New("imapkit: UID 0 does not exist")
+	}
+	return f.openSection(ctx, uid, "BODY.PEEK[]")
+}
+
+func (f *Folder) openSection(ctx context.Context, uid imap.UID, section string) (io.ReadCloser, error) {
+	op := f.operation("Open")
+	op.stream = true
+	r := &bodyReader{client: f.client}
+	l, err := f.client.start(ctx, op, func(s *session) error {
+		opening := s.opening(f)
+		if opening != nil {
+			if err := s.Send(opening); err != nil {
+				return err
+			}
+		}
+		r.cmd = s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + section + ")")
+		r.reader = s.NewFetchReader()
+		r.reader.Stream = true
+		if err := r.reader.Add(r.cmd); err != nil {
+			return err
+		}
+		for {
+			m, err := r.reader.Next()
+			if err == io.EOF {
+				if err := s.settled(f, opening); err != nil {
+					return err
+				}
+				if err := s.fetchRefusal(r.cmd); err != nil {
+					return err
+				}
+				return fmt.Errorf("%w: UID %d in %s", ErrNotFound, uid, f.name)
+			}
+			if err != nil {
+				return err
+			}
+			if len(m.Sections) == 0 || m.UID != 0 && m.UID != uid {
+				continue
+			}
+			if m.UID == 0 {
+				if err := s.finishFetch(r.reader); err != nil {
+					return err
+				}
+				return fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
+			}
+			if err := s.settled(f, opening); err != nil {
+				s.Discard()
+				return err
+			}
+			r.body = m.Body
+			if m.Body == nil {
+				r.held = bytes.NewReader(m.Sections[0].Data)
+			}
+			return nil
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.lease, r.conn = l, l.s
+	f.client.streaming(l)
+	return r, nil
+}
+
+// finishFetch reads what is left of FETCH commands.
+func (s *session) finishFetch(r *wire.FetchReader) error {
+	for r.Pending() > 0 {
+		if _, err := r.Next(); err != nil && err != io.EOF {
+			return err
+		}
+	}
+	return nil
+}
+
+// A bodyReader is what Open returns.
+type bodyReader struct {
+	client *Client
+	conn   *session
+	cmd    *wire.Command
+	reader *wire.FetchReader
+	body   *wire.Body    // streamed
+	held   *bytes.Reader // or in memory
+
+	mu    sync.Mutex // held while reading
+	lease *lease     // nil: given back
+	err   error
+}
+
+// Read implements io.Reader.
+func (r *bodyReader) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil {
+		return 0, r.err
+	}
+	var n int
+	var err error
+	if r.body != nil {
+		n, err = r.body.Read(p)
+	} else {
+		n, err = r.held.Read(p)
+	}
+	if err == io.EOF {
+		r.err = io.EOF
+		if ferr := r.lease.s.finishFetch(r.reader); ferr != nil {
+			r.err = r.client.closedOr(ferr)
+		} else if rerr := refusal(r.cmd); rerr != nil {
+			r.err = rerr
+		}
+		r.giveBack()
+		return n, r.err
+	}
+	if err != nil {
+		r.err = r.client.closedOr(err)
+		r.giveBack()
+	}
+	return n, r.err
+}
+
+func (r *bodyReader) giveBack() {
+	if r.lease != nil {
+		r.client.finish(r.lease)
+		r.lease = nil
+	}
+}
+
+// cheapBytes is how much of a body is rather read and forgotten than a new
+// connection made.
+const cheapBytes = 256 << 10
+
+var errReaderClosed = errors.New("imapkit: reader is closed")
+
+// Close implements io.Closer. It never waits long: what is left of a large
+// message is dropped together with the connection.
+func (r *bodyReader) Close() error {
+	if !r.mu.TryLock() { // a Read is under way in another goroutine
+		r.conn.Abort(errReaderClosed)
+		r.mu.Lock()
+	}
+	defer r.mu.Unlock()
+	if r.lease == nil {
+		return nil
+	}
+	s := r.lease.s
+	if r.body != nil && r.body.Len() > cheapBytes {
+		s.Discard()
+	} else {
+		s.End()
+		s.Begin(context.Background(), time.Second, false)
+		s.finishFetch(r.reader) // an error ends the connection, which is all right here
+	}
+	r.err = errReaderClosed
+	r.giveBack()
+	return nil
+}
