@@ -18,6 +18,7 @@ type guard struct {
 	transport net.Conn
 
 	waiting atomic.Int64 // when the blocking call under way began, in ns since epoch; 0: none
+	calm    atomic.Bool  // the server may be silent: IDLE is under way
 
 	mu      sync.Mutex
 	why     error // first reason for Abort
@@ -32,6 +33,13 @@ var epoch = time.Now()
 
 func (g *guard) enter() { g.waiting.Store(int64(time.Since(epoch)) | 1) }
 func (g *guard) leave() { g.waiting.Store(0) }
+
+// progress restarts the count of silence for the blocking call under way.
+func (g *guard) progress() {
+	if since := g.waiting.Load(); since != 0 {
+		g.waiting.CompareAndSwap(since, int64(time.Since(epoch))|1)
+	}
+}
 
 // Begin starts an operation that ends with End. It is cut short when ctx ends
 // or when timeout has passed; with silence only the time counts in which the
@@ -85,7 +93,7 @@ func (g *guard) expire(op int) {
 	}
 	if g.silence {
 		rest := g.limit
-		if since := g.waiting.Load(); since != 0 {
+		if since := g.waiting.Load(); since != 0 && !g.calm.Load() {
 			rest -= time.Since(epoch) - time.Duration(since)
 		}
 		if rest > 0 {
