@@ -269,6 +269,9 @@ func (s *session) greet(ctx context.Context, way route) error {
 	case err == nil:
 	case errors.Is(err, ErrTimeout) && ctx.Err() == nil:
 		return fmt.Errorf("%w within %v", ErrGreetingTimeout, limit)
+	case way.security == SecurityImplicitTLS && s.client.TLS.hint(err) != "":
+		// A TLS 1.3 server's refusal of our certificate shows only now.
+		return s.client.TLS.explain(err)
 	default:
 		return err
 	}

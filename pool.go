@@ -36,25 +36,23 @@ func (c *Client) acquire(ctx context.Context, what, folder string) (l *lease, re
 	if err := ctx.Err(); err != nil {
 		return nil, false, ended(ctx)
 	}
-	for {
-		s, err := c.take(ctx, folder)
-		if err != nil {
-			return nil, false, err
-		}
-		if s != nil {
-			if s.Alive() {
-				return c.lend(s, what), true, nil
-			}
-			c.debug("replacing a connection that was closed while idle", "cause", s.Err())
-			s.Discard()
-		}
-		fresh, err := c.dialAndLogin(ctx)
-		if err != nil {
-			c.giveUpSlot()
-			return nil, false, err
-		}
-		return c.lend(fresh, what), false, nil
+	s, err := c.take(ctx, folder)
+	if err != nil {
+		return nil, false, err
 	}
+	if s != nil {
+		if s.Alive() {
+			return c.lend(s, what), true, nil
+		}
+		c.debug("replacing a connection that was closed while idle", "cause", s.Err())
+		s.Discard()
+	}
+	fresh, err := c.dialAndLogin(ctx)
+	if err != nil {
+		c.giveUpSlot()
+		return nil, false, err
+	}
+	return c.lend(fresh, what), false, nil
 }
 
 func (c *Client) lend(s *session, what string) *lease {

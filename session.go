@@ -124,8 +124,8 @@ func (s *session) loginWith(ctx context.Context, m AuthMechanism, others []AuthM
 		if x, ok := mech.(explainer); ok && x.Refusal() != "" {
 			detail = fmt.Errorf("%w (%s)", refused, x.Refusal())
 		}
-		if err != nil { // the mechanism gave up, and the server agreed
-			return afterRefusal(others, m, mech, refused, secure), err
+		if err != nil { // the exchange was broken off by us
+			return nil, err
 		}
 		return afterRefusal(others, m, mech, refused, secure), fmt.Errorf("%w: %w", ErrAuthentication, detail)
 	}

@@ -57,21 +57,19 @@ func (g *Guest) canonical(r *Response) ([]byte, bool) {
 	}
 	p := &r.Parser
 	switch r.Name {
-	case "SEARCH", "SORT", "ESEARCH", "THREAD":
-		if r.lines == nil { // "*SEARCH"
-			return nil, false
-		}
-	}
-	switch r.Name {
 	case "OK", "NO", "BAD", "BYE":
 		return g.appendStatus(b, r.Status, untaggedCodes), true
 	case "CAPABILITY":
 		g.told = guestCaps(g.c.caps)
 		return append(b, "CAPABILITY "+g.told...), true
-	case "SEARCH", "SORT", "ESEARCH":
+	case "SEARCH", "SORT", "ESEARCH", "THREAD":
+		if r.lines == nil { // "*SEARCH", without the blank
+			return nil, false
+		}
+		if r.Name == "THREAD" {
+			return threads(append(b, "THREAD"...), r.lines)
+		}
 		return g.searched(b, r)
-	case "THREAD":
-		return threads(append(b, "THREAD"...), r.lines)
 	}
 	form, ok := canonicalForms[r.Name]
 	if !ok {
