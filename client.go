@@ -129,6 +129,7 @@ func (c *Client) start(ctx context.Context, op operation, fn func(*session) erro
 		}
 		s := l.s
 		s.Begin(ctx, c.timeout(), op.stream)
+		s.current = false
 		if err = c.guarded(l, fn); err == nil {
 			return l, nil
 		}

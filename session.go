@@ -17,6 +17,7 @@ type session struct {
 	client   *Client
 	tls      *tls.ConnectionState
 	loggedIn bool
+	current  bool // the server has looked for changes in the open folder during this operation
 }
 
 // serverError makes an error of a refusal.
@@ -227,15 +228,24 @@ func (s *session) open(f *Folder) error {
 	return s.settled(f, opening)
 }
 
-// read opens the folder and runs commands that only read, all in one go.
+// read opens the folder and runs commands that only read, all in one go. Of a
+// folder that has been open, servers know what has arrived only after NOOP
+// (Courier), or when the next command is over (Dovecot).
 func (s *session) read(f *Folder, cmds ...*wire.Command) error {
 	opening := s.opening(f)
 	if opening == nil {
 		if err := f.sameAs(s.Mailbox()); err != nil {
 			return err
 		}
+		if !s.current {
+			s.current = true
+			if err := s.Send(s.Command("NOOP")); err != nil {
+				return err
+			}
+		}
 		return s.run(cmds...)
 	}
+	s.current = true
 	if err := s.Run(append([]*wire.Command{opening}, cmds...)...); err != nil {
 		return err
 	}
