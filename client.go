@@ -202,7 +202,11 @@ func (c *Client) Capabilities(ctx context.Context) (imap.CapSet, error) {
 // argument after it has returned. Do returns the error of fn.
 func (c *Client) Do(ctx context.Context, folder string, fn func(*imapclient.Client) error) error {
 	return c.do(ctx, operation{what: "Do", folder: folder, stream: true}, func(s *session) error {
-		return s.Lend(ctx, folder, c.ReadOnly, fn)
+		err := s.Lend(ctx, folder, c.ReadOnly, fn)
+		if errors.Is(err, wire.ErrGuestReadOnly) {
+			return fmt.Errorf("%w: Do: %w", ErrReadOnly, err)
+		}
+		return err
 	})
 }
 
