@@ -201,7 +201,7 @@ func (c *Client) putBack(s *session) {
 	switch {
 	case c.closed:
 		c.pool.total--
-		c.goodbye(s)
+		s.Discard()
 	case len(c.pool.waiters) > 0:
 		c.pool.waiters[0].got <- s
 		c.pool.waiters = slices.Delete(c.pool.waiters, 0, 1)
@@ -276,17 +276,27 @@ func (c *Client) doneLocked() chan struct{} {
 func (c *Client) dialAndLogin(ctx context.Context) (*session, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := make(chan struct{})
+	// Close ends what is under way here and waits for it.
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, ErrClosed
+	}
 	c.background.Add(1)
+	closing := c.doneLocked()
+	c.mu.Unlock()
+	defer c.background.Done()
+	watched := make(chan struct{})
+	stop := make(chan struct{})
 	go func() {
-		defer c.background.Done()
+		defer close(watched)
 		select {
-		case <-c.done():
+		case <-closing:
 			cancel(ErrClosed)
 		case <-stop:
 		}
 	}()
-	defer close(stop)
+	defer func() { close(stop); <-watched }()
 	s, err := c.connect(ctx)
 	if err == nil {
 		if err = s.login(ctx); err != nil {
