@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-message"
 	"github.com/emersion/go-message/mail"
 
@@ -29,8 +28,8 @@ type Message struct {
 	// Info holds UID, flags, internal date and size as the server gave them,
 	// and an envelope made from the message's own header.
 	Info *MessageInfo
-	// Header holds all fields of the message. Its methods decode encoded
-	// words strictly; Info.Envelope has the same fields read tolerantly.
+	// Header holds all fields of the message. Its methods want well-formed
+	// fields; Info.Envelope has what can be read of the others too.
 	Header mail.Header
 	// Text and HTML are the body, as UTF-8 with bare LF line ends; empty if
 	// there is no such form of it. They are found as JMAP defines it (RFC 8621
@@ -106,37 +105,39 @@ const (
 	maxDamage = 100
 )
 
-// parseMessage parses the bytes of a whole message. Of limits, only Depth
-// matters: the nesting of multiparts.
+// parseMessage parses the bytes of a whole message; Info stays nil. Of limits,
+// only Depth matters: the nesting of multiparts.
 func parseMessage(raw []byte, limits Limits) *Message {
-	depth := limits.Depth
-	if depth == 0 {
-		depth = defaultDepth
-	}
 	b := raw
 	if bytes.IndexByte(b, '\n') < 0 && bytes.IndexByte(b, '\r') >= 0 {
 		b = bytes.ReplaceAll(b, []byte("\r"), []byte("\n")) // as old Macs end lines
 	}
-	b = b[rfc5322.Lead(b):]
 	m := &Message{Raw: raw}
 	c := collector{m: m}
 	var err error
 	if m.Header, err = readHeader(b); err != nil {
 		c.damage = append(c.damage, err)
 	}
-	root := mimetree.Parse(b, depth)
-	texts, htmls := c.part(root, true)
+	texts, htmls := c.part(mimetree.Parse(b, limits.mimeDepth()), true)
 	m.Text, m.HTML = joinTexts(texts), joinTexts(htmls)
 	m.Err = errors.Join(c.damage...)
-	m.Info = &MessageInfo{Size: int64(len(raw)), Envelope: envelopeFromHeader(m.Header)}
 	return m
 }
 
-// readHeader reads the header of a message. It shares memory with b.
+// mimeDepth returns the number of multiparts that may be within each other.
+func (l Limits) mimeDepth() int {
+	if l.Depth == 0 {
+		return defaultDepth
+	}
+	return l.Depth
+}
+
+// readHeader reads the header of a message, which shares memory with b. With an
+// error, it returns what could be read.
 func readHeader(b []byte) (mail.Header, error) {
 	var fields []rfc5322.Field
 	var err error
-	s := rfc5322.NewScanner(b)
+	s := rfc5322.NewScanner(b[rfc5322.Lead(b):])
 	for {
 		f, ok := s.Next()
 		if !ok {
@@ -334,30 +335,4 @@ func joinTexts(texts []string) string {
 		b.WriteString(s)
 	}
 	return b.String()
-}
-
-// envelopeFromHeader makes of a header what a server makes of it for FETCH
-// ENVELOPE (RFC 9051 section 7.5.2), with the conventions of [imap.Envelope].
-func envelopeFromHeader(h mail.Header) *imap.Envelope {
-	env := &imap.Envelope{
-		Subject: charset.DecodeHeader(h.Get("Subject")),
-		From:    rfc5322.ParseAddresses(h.Get("From")),
-		Sender:  rfc5322.ParseAddresses(h.Get("Sender")),
-		ReplyTo: rfc5322.ParseAddresses(h.Get("Reply-To")),
-		To:      rfc5322.ParseAddresses(h.Get("To")),
-		Cc:      rfc5322.ParseAddresses(h.Get("Cc")),
-		Bcc:     rfc5322.ParseAddresses(h.Get("Bcc")),
-	}
-	env.Date, _ = rfc5322.ParseDate(h.Get("Date")) // unreadable: the zero time
-	env.InReplyTo = rfc5322.MessageIDs(h.Get("In-Reply-To"))
-	if ids := rfc5322.MessageIDs(h.Get("Message-Id")); len(ids) > 0 {
-		env.MessageID = ids[0]
-	}
-	if len(env.Sender) == 0 {
-		env.Sender = env.From
-	}
-	if len(env.ReplyTo) == 0 {
-		env.ReplyTo = env.From
-	}
-	return env
 }

@@ -37,9 +37,13 @@ type Part struct {
 	Type        string // media type in lower case, never empty
 	Params      Params // of the Content-Type
 	Disposition string // "inline", "attachment" or something else in lower case; often empty
+	DispParams  Params // of the Content-Disposition
 	Name        string // file name, not fit to be used as a path
 	Encoding    string // Content-Transfer-Encoding as written
 	ContentID   string // without angle brackets
+	Description string // decoded
+	Language    string // as written
+	Location    string // as written
 	Body        []byte // still encoded; shares memory with the message
 	Parts       []*Part
 	Err         error // damage to the structure of this part
@@ -51,7 +55,7 @@ func (p *Part) Multipart() bool { return strings.HasPrefix(p.Type, "multipart/")
 // Parse finds the parts of a message. Below depth levels of nesting, at most
 // 1000, a multipart is left as it is.
 func Parse(raw []byte, depth int) *Part {
-	p := &parser{b: raw, depth: min(depth, maxDepth)}
+	p := &parser{b: raw[rfc5322.Lead(raw):], depth: min(depth, maxDepth)}
 	return p.part("", "text/plain")
 }
 
@@ -90,7 +94,6 @@ func (p *parser) part(number, defaultType string) *Part {
 func (p *parser) header(defaultType string) *Part {
 	part := &Part{Type: defaultType}
 	s := rfc5322.NewScanner(p.b[p.pos:])
-	var dispositionParams Params
 	typed := false
 	for {
 		f, ok := s.Next()
@@ -105,7 +108,7 @@ func (p *parser) header(defaultType string) *Part {
 			}
 		case f.Is("Content-Disposition"):
 			if part.Disposition == "" {
-				part.Disposition, dispositionParams = ParseParams(f.Value())
+				part.Disposition, part.DispParams = ParseParams(f.Value())
 			}
 		case f.Is("Content-Transfer-Encoding"):
 			if part.Encoding == "" {
@@ -115,10 +118,16 @@ func (p *parser) header(defaultType string) *Part {
 			if ids := rfc5322.MessageIDs(f.Value()); len(ids) > 0 {
 				part.ContentID = ids[0]
 			}
+		case f.Is("Content-Description"):
+			part.Description = charset.DecodeHeader(f.Value())
+		case f.Is("Content-Language"):
+			part.Language = f.Value()
+		case f.Is("Content-Location"):
+			part.Location = f.Value()
 		}
 	}
 	p.pos += s.Body()
-	part.Name = dispositionParams.Get("filename")
+	part.Name = part.DispParams.Get("filename")
 	if part.Name == "" {
 		part.Name = part.Params.Get("name")
 	}
@@ -301,5 +310,25 @@ func (p *parser) guess() string {
 func (p *Part) Text() (string, error) {
 	b, err := DecodeTransfer(p.Encoding, p.Body)
 	text, charsetErr := charset.Decode(p.Params.Get("charset"), b)
-	return strings.ReplaceAll(text, "\r\n", "\n"), errors.Join(err, charsetErr)
+	return bareLF(text), errors.Join(err, charsetErr)
+}
+
+// bareLF is strings.ReplaceAll without its pass to count.
+func bareLF(s string) string {
+	i := strings.IndexByte(s, '\r')
+	if i < 0 {
+		return s
+	}
+	var b strings.Builder
+	b.Grow(len(s))
+	for i >= 0 {
+		b.WriteString(s[:i])
+		if s = s[i:]; !strings.HasPrefix(s, "\r\n") {
+			b.WriteByte('\r')
+		}
+		s = s[1:]
+		i = strings.IndexByte(s, '\r')
+	}
+	b.WriteString(s)
+	return b.String()
 }
