@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -20,10 +19,10 @@ import (
 // An Item says what to fetch of a message beside its UID, which always comes
 // along. It is the text of a FETCH item (RFC 9051 section 6.4.5); what this
 // package has no constant for may be written as such and ends up in
-// [Extra].Other.
+// [MessageInfo.Other].
 type Item string
 
-// Items with a field in [MessageInfo] or [Extra].
+// Items with a field in [MessageInfo].
 const (
 	ItemFlags         Item = "FLAGS"
 	ItemDate          Item = "INTERNALDATE"
@@ -43,7 +42,7 @@ const (
 )
 
 // HeaderFields is the item for these fields of the header, in
-// [Extra].Header.
+// [MessageInfo.Header].
 func HeaderFields(names ...string) Item {
 	for _, name := range names {
 		if !isFieldName(name) || !wire.IsAtom(name) {
@@ -82,18 +81,8 @@ type MessageInfo struct {
 	Size          int64 // bytes of the whole message, as the server counts them
 	Envelope      *imap.Envelope
 	BodyStructure imap.BodyStructure // nil unless asked for
-	Extra         *Extra             // nil unless something in it was asked for
+	Header        mail.Header        // see ItemHeader and HeaderFields
 
-	// Err tells why some of the fields asked for are missing or were made
-	// from the message itself: the server's answer could not be read. The
-	// rest is good.
-	Err error
-}
-
-// Extra is what only few programs ask for: header fields and what extensions of
-// IMAP know of a message.
-type Extra struct {
-	Header         mail.Header // see ItemHeader and HeaderFields
 	ModSeq         uint64
 	EmailID        string
 	ThreadID       string
@@ -103,14 +92,11 @@ type Extra struct {
 	GmailThreadID  uint64
 	GmailLabels    []string
 	Other          map[string]string // items that this package does not know, as they came
-}
 
-// extra returns info.Extra, made if there is none.
-func (info *MessageInfo) extra() *Extra {
-	if info.Extra == nil {
-		info.Extra = new(Extra)
-	}
-	return info.Extra
+	// Err tells why some of the fields asked for are missing or were made
+	// from the message itself: the server's answer could not be read. The
+	// rest is good.
+	Err error
 }
 
 // mostPerFetch is how many messages one command asks for: so much may be in
@@ -230,12 +216,11 @@ func (info *MessageInfo) fill(m *wire.Fetched) {
 	if has >= wire.ItemModSeq {
 		info.fillExtensions(m)
 	}
-	if len(m.Other) > 0 {
-		x := info.extra()
-		if x.Other == nil {
-			x.Other = make(map[string]string)
+	for name, raw := range m.Other {
+		if info.Other == nil {
+			info.Other = make(map[string]string)
 		}
-		maps.Copy(x.Other, m.Other)
+		info.Other[name] = raw
 	}
 	if m.Err != nil {
 		info.Err = errors.Join(info.Err, m.Err)
@@ -243,30 +228,30 @@ func (info *MessageInfo) fill(m *wire.Fetched) {
 }
 
 func (info *MessageInfo) fillExtensions(m *wire.Fetched) {
-	has, x := m.Items, info.extra()
+	has := m.Items
 	if has&wire.ItemModSeq != 0 {
-		x.ModSeq = m.ModSeq
+		info.ModSeq = m.ModSeq
 	}
 	if has&wire.ItemEmailID != 0 {
-		x.EmailID = m.EmailID
+		info.EmailID = m.EmailID
 	}
 	if has&wire.ItemThreadID != 0 {
-		x.ThreadID = m.ThreadID
+		info.ThreadID = m.ThreadID
 	}
 	if has&wire.ItemPreview != 0 {
-		x.Preview = m.Preview
+		info.Preview = m.Preview
 	}
 	if has&wire.ItemSaveDate != 0 {
-		x.SaveDate = m.SaveDate
+		info.SaveDate = m.SaveDate
 	}
 	if has&wire.ItemGmailMessageID != 0 {
-		x.GmailMessageID = m.GmailMsgID
+		info.GmailMessageID = m.GmailMsgID
 	}
 	if has&wire.ItemGmailThreadID != 0 {
-		x.GmailThreadID = m.GmailThread
+		info.GmailThreadID = m.GmailThread
 	}
 	if has&wire.ItemGmailLabels != 0 {
-		x.GmailLabels = m.GmailLabels
+		info.GmailLabels = m.GmailLabels
 	}
 }
 

@@ -305,13 +305,17 @@ func And(q ...Query) Query {
 			subs = append(subs, n)
 		}
 	}
+	return Query{allOf(subs)}
+}
+
+func allOf(subs []*node) *node {
 	switch len(subs) {
 	case 0:
-		return Query{}
+		return matchAll
 	case 1:
-		return Query{subs[0]}
+		return subs[0]
 	}
-	return Query{&node{kind: kindAnd, subs: subs}}
+	return &node{kind: kindAnd, subs: subs}
 }
 
 // Or matches what at least one of the queries matches; without arguments, no
@@ -412,6 +416,13 @@ func (n *node) ascii() bool {
 	return plain
 }
 
+// setLength returns how long all UID sets in the tree are together.
+func (n *node) setLength() int {
+	length := 0
+	n.visit(func(leaf *node) { length += len(appendSet(nil, leaf.uids)) })
+	return length
+}
+
 // dayFormat is IMAP's date (RFC 9051 section 9).
 const dayFormat = "2-Jan-2006"
 
@@ -452,7 +463,7 @@ func (n *node) add(cmd *wire.Command, encode func(string) string) {
 	case kindAge:
 		cmd.Raw("YOUNGER").Number(uint64(n.d / time.Second))
 	case kindUIDs:
-		cmd.Raw("UID").Raw(imap.UIDSetNum(n.uids...).String())
+		cmd.Raw("UID").Raw(string(appendSet(nil, n.uids)))
 	}
 }
 

@@ -3,6 +3,7 @@ package imapkit
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -73,9 +74,9 @@ func (f *Folder) search(ctx context.Context, verb string, q Query, run func(*ses
 	return f.client.do(ctx, f.operation(verb), func(s *session) error { return run(s, root) })
 }
 
-// longestLine is how long a command line may get. RFC 7162 section 4 asks
-// servers to take 8192 bytes.
-const longestLine = 8000
+// longestLine is how long a UID set in a command line may get. RFC 7162 section
+// 4 asks servers to take lines of 8192 bytes; the rest is for what is around it.
+const longestLine = 7000
 
 // find searches, exactly.
 func (s *session) find(f *Folder, root *node) ([]imap.UID, error) {
@@ -87,18 +88,7 @@ func (s *session) find(f *Folder, root *node) ([]imap.UID, error) {
 	if root.kind == kindFalse {
 		return nil, s.open(f)
 	}
-	if pieces := splitUIDs(root); pieces != nil {
-		var all []imap.UID
-		for _, piece := range pieces {
-			uids, err := s.findExactly(f, piece)
-			if err != nil {
-				return nil, err
-			}
-			all = append(all, uids...)
-		}
-		return all, nil
-	}
-	return s.findExactly(f, root)
+	return s.findInPieces(f, root)
 }
 
 // supported replaces keys that the server does not know by others that mean the
@@ -124,25 +114,58 @@ func (s *session) supported(root *node) (*node, error) {
 	}), missing
 }
 
-// splitUIDs returns several queries for one whose UIDs make a line too long.
-func splitUIDs(root *node) []*node {
-	conjuncts := []*node{root}
-	if root.kind == kindAnd {
-		conjuncts = root.subs
+// findInPieces searches. A query whose UIDs would make the line too long is
+// asked in several, whose results are put together here.
+func (s *session) findInPieces(f *Folder, root *node) ([]imap.UID, error) {
+	if root.setLength() <= longestLine/2 {
+		return s.findExactly(f, root)
 	}
-	i := slices.IndexFunc(conjuncts, func(n *node) bool { return n.kind == kindUIDs })
-	if i < 0 {
-		return nil
+	switch root.kind {
+	case kindNot:
+		return s.combine(f, matchAll, root.subs[0], false)
+	case kindOr:
+		return s.findAny(f, root.subs)
+	case kindAnd:
+		long := func(n *node) bool { return n.kind == kindUIDs && n.setLength() > longestLine/4 }
+		if i := slices.IndexFunc(root.subs, long); i >= 0 {
+			return s.findAny(f, splitUIDs(root.subs, i))
+		}
+		return s.combine(f, root.subs[0], allOf(root.subs[1:]), true)
+	default:
+		return s.findAny(f, splitUIDs([]*node{root}, 0))
 	}
-	sets := chunks(conjuncts[i].uids, longestLine/2, 1<<30)
-	if len(sets) < 2 {
-		return nil
+}
+
+// findAny returns what matches at least one of the queries.
+func (s *session) findAny(f *Folder, roots []*node) ([]imap.UID, error) {
+	var found []imap.UID
+	for _, root := range roots {
+		uids, err := s.findInPieces(f, root)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, uids...)
 	}
+	return ascending(found), nil
+}
+
+// combine returns what matches one query and, or but, another one.
+func (s *session) combine(f *Folder, one, other *node, both bool) ([]imap.UID, error) {
+	found, err := s.findInPieces(f, one)
+	if err != nil {
+		return nil, err
+	}
+	others, err := s.findInPieces(f, other)
+	return slices.DeleteFunc(found, func(uid imap.UID) bool { return contains(others, uid) != both }), err
+}
+
+// splitUIDs returns several queries for one whose i-th part is a long list.
+func splitUIDs(subs []*node, i int) []*node {
 	var pieces []*node
-	for _, set := range sets {
-		subs := slices.Clone(conjuncts)
-		subs[i] = &node{kind: kindUIDs, uids: set}
-		pieces = append(pieces, &node{kind: kindAnd, subs: subs})
+	for _, set := range chunks(subs[i].uids, longestLine/4, math.MaxInt) {
+		piece := slices.Clone(subs)
+		piece[i] = &node{kind: kindUIDs, uids: set}
+		pieces = append(pieces, allOf(piece))
 	}
 	return pieces
 }

@@ -39,8 +39,9 @@ func chunks(uids []imap.UID, length, count int) [][]imap.UID {
 	const longestRange = len("4294967295:4294967295,")
 	var pieces [][]imap.UID
 	start, bytes := 0, 0
+	count = min(count, len(uids))
 	for i := 0; i < len(uids); {
-		j := runEnd(uids[:min(len(uids), start+count)], i)
+		j := min(runEnd(uids, i), start+count)
 		if bytes += len(appendSet(make([]byte, 0, longestRange), uids[i:j])) + 1; bytes > length && i > start {
 			pieces = append(pieces, uids[start:i])
 			start, bytes = i, 0

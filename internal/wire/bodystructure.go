@@ -229,37 +229,6 @@ func (p *Parser) lines() (int64, bool) {
 	return int64(min(n, math.MaxInt64)), ok
 }
 
-// params reads a list of names and values; names are in lower case.
-func (p *Parser) params() (map[string]string, bool) {
-	if !p.accept('(') {
-		s, null, ok := p.str()
-		return nil, ok && (null || len(s) == 0)
-	}
-	var params map[string]string
-	for !p.accept(')') {
-		name, null, ok := p.str()
-		if !ok {
-			return nil, false
-		}
-		if p.peek() == ')' { // a name without a value
-			p.accept(')')
-			return params, true
-		}
-		value, _, ok := p.str()
-		if !ok {
-			return nil, false
-		}
-		if null {
-			continue
-		}
-		if params == nil {
-			params = make(map[string]string)
-		}
-		params[strings.ToLower(string(name))] = charset.DecodeHeaderBytes(value)
-	}
-	return params, true
-}
-
 // disposition reads ("attachment" ("filename" "x")), NIL, or the bare string of
 // servers that forget the list.
 func (p *Parser) disposition() (*imap.BodyStructureDisposition, bool) {

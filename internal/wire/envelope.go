@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -27,7 +28,18 @@ func (p *Parser) envelope() (*imap.Envelope, bool) {
 		return nil, false
 	}
 	env.Subject = charset.DecodeHeaderBytes(s)
-	for _, list := range [...]*[]imap.Address{&env.From, &env.Sender, &env.ReplyTo, &env.To, &env.Cc, &env.Bcc} {
+	before := p.b
+	if env.From, ok = p.addresses(); !ok {
+		return nil, false
+	}
+	from := bytes.TrimLeft(before[:len(before)-len(p.b)], " ")
+	for _, list := range [...]*[]imap.Address{&env.Sender, &env.ReplyTo, &env.To, &env.Cc, &env.Bcc} {
+		// Sender and Reply-To are nearly always From again.
+		if p.spaces(); len(env.From) > 0 && bytes.HasPrefix(p.b, from) {
+			p.b = p.b[len(from):]
+			*list = slices.Clone(env.From)
+			continue
+		}
 		if *list, ok = p.addresses(); !ok {
 			return nil, false
 		}
