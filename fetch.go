@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,10 +20,10 @@ import (
 // An Item says what to fetch of a message beside its UID, which always comes
 // along. It is the text of a FETCH item (RFC 9051 section 6.4.5); what this
 // package has no constant for may be written as such and ends up in
-// [MessageInfo.Other].
+// [Extra].Other.
 type Item string
 
-// Items with a field in [MessageInfo].
+// Items with a field in [MessageInfo] or [Extra].
 const (
 	ItemFlags         Item = "FLAGS"
 	ItemDate          Item = "INTERNALDATE"
@@ -42,7 +43,7 @@ const (
 )
 
 // HeaderFields is the item for these fields of the header, in
-// [MessageInfo.Header].
+// [Extra].Header.
 func HeaderFields(names ...string) Item {
 	for _, name := range names {
 		if !isFieldName(name) || !wire.IsAtom(name) {
@@ -81,8 +82,18 @@ type MessageInfo struct {
 	Size          int64 // bytes of the whole message, as the server counts them
 	Envelope      *imap.Envelope
 	BodyStructure imap.BodyStructure // nil unless asked for
-	Header        mail.Header        // see ItemHeader and HeaderFields
+	Extra         *Extra             // nil unless something in it was asked for
 
+	// Err tells why some of the fields asked for are missing or were made
+	// from the message itself: the server's answer could not be read. The
+	// rest is good.
+	Err error
+}
+
+// Extra is what only few programs ask for: header fields and what extensions of
+// IMAP know of a message.
+type Extra struct {
+	Header         mail.Header // see ItemHeader and HeaderFields
 	ModSeq         uint64
 	EmailID        string
 	ThreadID       string
@@ -92,11 +103,14 @@ type MessageInfo struct {
 	GmailThreadID  uint64
 	GmailLabels    []string
 	Other          map[string]string // items that this package does not know, as they came
+}
 
-	// Err tells why some of the fields asked for are missing or were made
-	// from the message itself: the server's answer could not be read. The
-	// rest is good.
-	Err error
+// extra returns info.Extra, made if there is none.
+func (info *MessageInfo) extra() *Extra {
+	if info.Extra == nil {
+		info.Extra = new(Extra)
+	}
+	return info.Extra
 }
 
 // mostPerFetch is how many messages one command asks for: so much may be in
@@ -216,11 +230,12 @@ func (info *MessageInfo) fill(m *wire.Fetched) {
 	if has >= wire.ItemModSeq {
 		info.fillExtensions(m)
 	}
-	for name, raw := range m.Other {
-		if info.Other == nil {
-			info.Other = make(map[string]string)
+	if len(m.Other) > 0 {
+		x := info.extra()
+		if x.Other == nil {
+			x.Other = make(map[string]string)
 		}
-		info.Other[name] = raw
+		maps.Copy(x.Other, m.Other)
 	}
 	if m.Err != nil {
 		info.Err = errors.Join(info.Err, m.Err)
@@ -228,30 +243,30 @@ func (info *MessageInfo) fill(m *wire.Fetched) {
 }
 
 func (info *MessageInfo) fillExtensions(m *wire.Fetched) {
-	has := m.Items
+	has, x := m.Items, info.extra()
 	if has&wire.ItemModSeq != 0 {
-		info.ModSeq = m.ModSeq
+		x.ModSeq = m.ModSeq
 	}
 	if has&wire.ItemEmailID != 0 {
-		info.EmailID = m.EmailID
+		x.EmailID = m.EmailID
 	}
 	if has&wire.ItemThreadID != 0 {
-		info.ThreadID = m.ThreadID
+		x.ThreadID = m.ThreadID
 	}
 	if has&wire.ItemPreview != 0 {
-		info.Preview = m.Preview
+		x.Preview = m.Preview
 	}
 	if has&wire.ItemSaveDate != 0 {
-		info.SaveDate = m.SaveDate
+		x.SaveDate = m.SaveDate
 	}
 	if has&wire.ItemGmailMessageID != 0 {
-		info.GmailMessageID = m.GmailMsgID
+		x.GmailMessageID = m.GmailMsgID
 	}
 	if has&wire.ItemGmailThreadID != 0 {
-		info.GmailThreadID = m.GmailThread
+		x.GmailThreadID = m.GmailThread
 	}
 	if has&wire.ItemGmailLabels != 0 {
-		info.GmailLabels = m.GmailLabels
+		x.GmailLabels = m.GmailLabels
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
-	"github.com/emersion/go-message/mail"
 
 	"github.com/imapkit/imapkit/internal/wire"
 )
@@ -40,19 +39,21 @@ type loop struct {
 	reader *wire.FetchReader
 	todo   [][]imap.UID // not yet asked for
 	sent   []*chunk     // asked for, oldest first
-	ready  []*entry     // to be handed out
-	err    error        // after ready
+	ready  []entry      // to be handed out, from the one at given on
+	given  int
+	err    error // after ready
 
 	infos []MessageInfo // not yet used
+	spare []entry       // of a chunk that is done
 }
 
 // A chunk is what one command asks for.
 type chunk struct {
 	uids    []imap.UID
-	entries []entry  // for each UID
-	lost    []*entry // bodies and items that came without a UID
-	next    int      // entries before this one have been handed out
-	held    int64    // bytes of bodies in entries
+	entries []entry // for each UID
+	lost    []entry // bodies and items that came without a UID
+	next    int     // entries before this one have been handed out
+	held    int64   // bytes of bodies in entries
 	cmd     *wire.Command
 }
 
@@ -95,11 +96,11 @@ func (l *loop) step() (*entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
-		if n := len(l.ready); n > 0 {
-			e := l.ready[0]
-			l.ready = l.ready[1:]
-			return e, nil
+		if l.given < len(l.ready) {
+			l.given++
+			return &l.ready[l.given-1], nil
 		}
+		l.ready, l.given = l.ready[:0], 0
 		if err := l.ctx.Err(); err != nil {
 			return nil, ended(l.ctx)
 		}
@@ -206,12 +207,23 @@ func (l *loop) ask(s *session) error {
 		}
 		cmd.Close()
 		l.todo = l.todo[1:]
-		l.sent = append(l.sent, &chunk{uids: uids, entries: make([]entry, len(uids)), cmd: cmd})
+		l.sent = append(l.sent, &chunk{uids: uids, entries: l.newEntries(len(uids)), cmd: cmd})
 		if err := l.reader.Add(cmd); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// newEntries reuses the entries of a chunk that is done.
+func (l *loop) newEntries(n int) []entry {
+	if cap(l.spare) < n {
+		return make([]entry, n)
+	}
+	entries := l.spare[:n]
+	l.spare = nil
+	clear(entries)
+	return entries
 }
 
 // pump reads one response, or the end of a chunk.
@@ -236,6 +248,7 @@ func (l *loop) pump(s *session, ahead bool) error {
 		}
 		l.sent = l.sent[1:]
 		l.flush(c)
+		l.spare = c.entries
 		if err := refusal(c.cmd); err != nil && !gone(c.cmd.Status) {
 			return err
 		}
@@ -263,7 +276,7 @@ func (l *loop) take(m *wire.Fetched) {
 			info := l.newInfo()
 			info.fill(m)
 			info.Err = errors.Join(info.Err, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq))
-			l.sent[0].lost = append(l.sent[0].lost, &entry{info: info, sections: slices.Clone(m.Sections)})
+			l.sent[0].lost = append(l.sent[0].lost, entry{info: info, sections: slices.Clone(m.Sections)})
 		}
 		return
 	}
@@ -296,7 +309,7 @@ func (l *loop) take(m *wire.Fetched) {
 // newInfo cuts from a small slab, which saves most of the allocator's work.
 func (l *loop) newInfo() *MessageInfo {
 	if len(l.infos) == 0 {
-		l.infos = make([]MessageInfo, 16)
+		l.infos = make([]MessageInfo, 32)
 	}
 	info := &l.infos[0]
 	l.infos = l.infos[1:]
@@ -324,9 +337,10 @@ func (l *loop) deliver(c *chunk, e *entry) {
 	for _, section := range e.sections {
 		c.held -= section.Size
 	}
-	done := *e
-	done.info.Header = headerOf(done.sections)
-	l.ready = append(l.ready, &done)
+	if l.sections > 0 {
+		e.header()
+	}
+	l.ready = append(l.ready, *e)
 }
 
 func (l *loop) complete(e *entry) bool {
@@ -466,13 +480,11 @@ func (l *loop) leave() {
 	l.detach()
 }
 
-// headerOf parses the header fields among the sections fetched.
-func headerOf(sections []wire.Section) mail.Header {
-	for _, section := range sections {
+// header parses the header fields among the sections fetched.
+func (e *entry) header() {
+	for _, section := range e.sections {
 		if strings.HasPrefix(strings.ToUpper(section.Name), "BODY[HEADER") {
-			h, _ := readHeader(section.Data) // what can be read of it
-			return h
+			e.info.extra().Header, _ = readHeader(section.Data) // what can be read of it
 		}
 	}
-	return mail.Header{}
 }

@@ -41,7 +41,7 @@ func chunks(uids []imap.UID, length, count int) [][]imap.UID {
 	start, bytes := 0, 0
 	count = min(count, len(uids))
 	for i := 0; i < len(uids); {
-		j := min(runEnd(uids, i), start+count)
+		j := runEnd(uids[:min(len(uids), start+count)], i)
 		if bytes += len(appendSet(make([]byte, 0, longestRange), uids[i:j])) + 1; bytes > length && i > start {
 			pieces = append(pieces, uids[start:i])
 			start, bytes = i, 0

@@ -458,9 +458,10 @@ func appendESearch(b []byte, s *SearchResult) []byte {
 	if s.Partial != "" { // go-imap would take it for all
 		return b
 	}
-	slices.SortFunc(s.Ranges, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
+	ranges := s.Ranges()
+	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
 	sep := " ALL "
-	for _, r := range s.Ranges {
+	for _, r := range ranges {
 		if r.Last = min(r.Last, math.MaxUint32-1); r.First > r.Last {
 			continue
 		}

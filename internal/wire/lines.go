@@ -36,9 +36,11 @@ func (l *lineReader) peek() byte {
 	return ch
 }
 
-func (l *lineReader) advance() {
-	l.c.r++
-	if l.n++; l.n > l.c.lim.Result {
+func (l *lineReader) advance() { l.skip(1) }
+
+func (l *lineReader) skip(n int) {
+	l.c.r += n
+	if l.n += int64(n); l.n > l.c.lim.Result {
 		l.done = true
 		l.err = l.c.fail(fmt.Errorf("%w: a result of more than %d bytes", ErrLimit, l.c.lim.Result))
 	}
@@ -62,20 +64,23 @@ func (l *lineReader) spaces() byte {
 	}
 }
 
-// number reads digits; ok is false if there are none or too many.
+// number reads digits; ok is false if there are none. It works on the buffer,
+// because results are mostly digits.
 func (l *lineReader) number() (n uint64, ok bool) {
 	for {
-		ch := l.peek()
-		if ch < '0' || ch > '9' {
+		if ch := l.peek(); ch < '0' || ch > '9' {
 			return n, ok
 		}
-		if n > (math.MaxUint64-9)/10 {
-			n = math.MaxUint64
-		} else {
-			n = n*10 + uint64(ch-'0')
-		}
 		ok = true
-		l.advance()
+		c := l.c
+		i := c.r
+		for ; i < c.w && c.buf[i] >= '0' && c.buf[i] <= '9'; i++ {
+			if n > (math.MaxUint64-9)/10 {
+				n = math.MaxUint64 / 10
+			}
+			n = n*10 + uint64(c.buf[i]-'0')
+		}
+		l.skip(i - c.r)
 	}
 }
 
@@ -120,16 +125,16 @@ type Range struct{ First, Last uint32 }
 // SearchResult is what SEARCH, ESEARCH or SORT found. Numbers that no message
 // can have are left out.
 type SearchResult struct {
-	Ranges  []Range // in the order in which they came
-	Sorted  bool    // it came as SORT: the order is the result
-	Found   bool    // a response has come at all
+	Sorted  bool // it came as SORT: the order is the result
+	Found   bool // a response has come at all
 	Count   uint32
 	Counted bool // COUNT was given
 	Min     uint32
 	Max     uint32
 	ModSeq  uint64
-	Partial string // the range that PARTIAL answers
-	last    uint64 // numbers in Ranges
+	Partial string    // the range that PARTIAL answers
+	last    uint64    // numbers in blocks
+	blocks  [][]Range // ranges in the order in which they came, in blocks that need not be copied to grow
 }
 
 // add appends a range, joining it with the one before.
@@ -141,18 +146,32 @@ func (s *SearchResult) add(first, last uint64, lim Limits) error {
 		return nil
 	}
 	s.last += last - first + 1
-	// An expanded result takes 4 bytes for each number: a range of billions
-	// must not do what a long line may not.
-	if s.last > uint64(lim.Result)/4 {
-		return fmt.Errorf("%w: a result of more than %d messages", ErrLimit, lim.Result/4)
+	// A range of billions must not do what a long line may not, and every
+	// number may become a range of its own, of 8 bytes.
+	if s.last > uint64(lim.Result)/8 {
+		return fmt.Errorf("%w: a result of more than %d messages", ErrLimit, lim.Result/8)
 	}
-	if n := len(s.Ranges); n > 0 && first > 1 && s.Ranges[n-1].Last == uint32(first-1) {
-		s.Ranges[n-1].Last = uint32(last)
-		return nil
+	n := len(s.blocks)
+	if n > 0 {
+		tail := &s.blocks[n-1][len(s.blocks[n-1])-1]
+		if first > 1 && tail.Last == uint32(first-1) {
+			tail.Last = uint32(last)
+			return nil
+		}
 	}
-	s.Ranges = append(s.Ranges, Range{uint32(first), uint32(last)})
+	if n == 0 || len(s.blocks[n-1]) == cap(s.blocks[n-1]) {
+		s.blocks = append(s.blocks, make([]Range, 0, min(16<<min(2*n, 16), largestBlock)))
+		n++
+	}
+	s.blocks[n-1] = append(s.blocks[n-1], Range{uint32(first), uint32(last)})
 	return nil
 }
+
+// largestBlock is the number of ranges in a block of a long result.
+const largestBlock = 64 << 10
+
+// Ranges returns the result in the order in which it came.
+func (s *SearchResult) Ranges() []Range { return slices.Concat(s.blocks...) }
 
 // Len returns the number of messages found.
 func (s *SearchResult) Len() int { return int(s.last) }
@@ -160,11 +179,13 @@ func (s *SearchResult) Len() int { return int(s.last) }
 // Numbers expands the result in the order in which it came.
 func (s *SearchResult) Numbers() []uint32 {
 	nums := make([]uint32, 0, s.last)
-	for _, r := range s.Ranges {
-		for n := r.First; ; n++ {
-			nums = append(nums, n)
-			if n == r.Last {
-				break
+	for _, block := range s.blocks {
+		for _, r := range block {
+			for n := r.First; ; n++ {
+				nums = append(nums, n)
+				if n == r.Last {
+					break
+				}
 			}
 		}
 	}

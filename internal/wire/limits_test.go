@@ -1,0 +1,155 @@
+package wire
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// endless repeats a text for ever.
+type endless struct {
+	first, text string
+	at          int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	if e.first != "" {
+		n := copy(p, e.first)
+		e.first = e.first[n:]
+		return n, nil
+	}
+	for i := range p {
+		p[i] = e.text[e.at]
+		e.at = (e.at + 1) % len(e.text)
+	}
+	return len(p), nil
+}
+
+// TestHostileServersMeetALimit wants each to end quickly, with ErrLimit, and in
+// little memory.
+func TestHostileServersMeetALimit(t *testing.T) {
+	limits := Limits{Line: 1 << 20, Literal: 1 << 20, Result: 64 << 20, Message: 64 << 20, Depth: 64, Responses: 100_000}
+	tests := map[string]io.Reader{
+		"a line without an end":            &endless{first: "* ", text: "x"},
+		"a body structure without an end":  &endless{first: "* 1 FETCH (UID 1 BODYSTRUCTURE ", text: "("},
+		"a literal of 4 GB for flags":      strings.NewReader("* 1 FETCH (FLAGS {4294967296}\r\n"),
+		"a literal of more digits than 64": strings.NewReader("* LIST () \"/\" {99999999999999999999999}\r\n"),
+		"literals without an end":          &endless{first: "* 1 FETCH (X ", text: "{1000}\r\n" + strings.Repeat("y", 1000)},
+		"responses without an end":         &endless{text: "* OK still here\r\n"},
+		"a search result without an end":   &endless{first: "* SEARCH", text: " 7"},
+		"a range of billions":              strings.NewReader("* ESEARCH UID ALL 1:4294967294\r\n"),
+		"a message larger than the limit":  &endless{first: "* 1 FETCH (UID 1 BODY[] {70000000}\r\n", text: "z"},
+	}
+	for name, server := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := NewConn(spoken{r: server}, limits, &Names{}, nil)
+			c.Begin(context.Background(), 0, false)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			began := time.Now()
+			var found SearchResult
+			cmd := c.Command("UID FETCH").Raw("1:* (X)")
+			cmd.On = found.Collect(cmd)
+			r := c.NewFetchReader()
+			err := r.Add(cmd)
+			for err == nil {
+				_, err = r.Next()
+			}
+			if !errors.Is(err, ErrLimit) || c.Err() == nil {
+				t.Errorf("error %v", err)
+			}
+			if took := time.Since(began); took > 20*time.Second { // the race detector is slow; a quadratic parser takes hours
+				t.Errorf("it took %v", took)
+			}
+			runtime.ReadMemStats(&after)
+			if grown := int64(after.Sys) - int64(before.Sys); grown > 150<<20 {
+				t.Errorf("the process grew by %d MB", grown>>20)
+			}
+		})
+	}
+}
+
+func TestNumbersAtTheirLimits(t *testing.T) {
+	c := said("* SEARCH 0 4294967295 4294967296 3 2\r\nk1 OK done\r\n")
+	var found SearchResult
+	cmd := c.Command("UID SEARCH")
+	cmd.On = found.Collect(cmd)
+	if err := c.Run(cmd); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(found.Ascending()); got != "[2 3 4294967295]" {
+		t.Errorf("found %s", got)
+	}
+}
+
+func TestNestingCostsTheItemOnly(t *testing.T) {
+	deep := strings.Repeat("(", 100) + `"TEXT" "PLAIN" NIL NIL NIL "7BIT" 1 1` + strings.Repeat(")", 100)
+	c := said("* 1 FETCH (UID 9 BODYSTRUCTURE " + deep + " FLAGS (\\Seen))\r\nk1 OK done\r\n")
+	r := c.NewFetchReader()
+	if err := r.Add(c.Command("UID FETCH")); err != nil {
+		t.Fatal(err)
+	}
+	m, err := r.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m.UID != 9 || len(m.Flags) != 1 || m.BodyStructure != nil || !errors.Is(m.Err, ErrLimit) {
+		t.Errorf("got %+v", m)
+	}
+}
+
+// TestALiteralCutShortIsAnError cuts a session at every byte.
+func TestALiteralCutShortIsAnError(t *testing.T) {
+	const whole = "* 1 FETCH (UID 5 BODY[] {11}\r\nhello world FLAGS ())\r\nk1 OK done\r\n"
+	for cut := range len(whole) {
+		for _, stream := range []bool{false, true} {
+			c := said(whole[:cut])
+			r := c.NewFetchReader()
+			r.Stream = stream
+			err := r.Add(c.Command("UID FETCH"))
+			for err == nil {
+				var m *Fetched
+				if m, err = r.Next(); err == nil && m.Body != nil {
+					var b []byte
+					if b, err = io.ReadAll(m.Body); err == nil && string(b) != "hello world" {
+						t.Fatalf("cut at %d: read %q without an error", cut, b)
+					}
+				} else if err == nil && len(m.Sections) > 0 && string(m.Sections[0].Data) != "hello world" {
+					t.Fatalf("cut at %d: held %q without an error", cut, m.Sections[0].Data)
+				}
+			}
+			if err == io.EOF || !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("cut at %d: %v", cut, err)
+			}
+		}
+	}
+}
+
+// TestMalformedLinesTakeLinearTime gives a megabyte of what makes parsers go
+// back and forth.
+func TestMalformedLinesTakeLinearTime(t *testing.T) {
+	for _, text := range []string{"ENVELOPE ( ", "BODY[ ", `"`, `" (`, "UID x ", "(", "BODYSTRUCTURE (((", `\`, "{1} ", "FLAGS ("} {
+		t.Run(text, func(t *testing.T) {
+			line := "* 1 FETCH (" + strings.Repeat(text, (1<<20-64)/len(text)) + "\r\nk1 OK done\r\n"
+			c := NewConn(spoken{r: strings.NewReader(line)}, Limits{1 << 20, 1 << 20, 64 << 20, 64 << 20, 64, 1000}, &Names{}, nil)
+			c.Begin(context.Background(), 0, false)
+			began := time.Now()
+			r := c.NewFetchReader()
+			err := r.Add(c.Command("UID FETCH"))
+			for err == nil {
+				_, err = r.Next()
+			}
+			if err != io.EOF {
+				t.Errorf("error %v", err)
+			}
+			if took := time.Since(began); took > 20*time.Second { // the race detector is slow; a quadratic parser takes hours
+				t.Errorf("it took %v", took)
+			}
+		})
+	}
+}
