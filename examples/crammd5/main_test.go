@@ -6,6 +6,7 @@ import (
 	"github.com/imapkit/imapkit/examples/internal/exampletest"
 )
 
-func TestLogsIn(t *testing.T) {
-	exampletest.Contains(t, exampletest.Output(t, run), "Logged in with CRAM-MD5")
+func TestUsesCRAMMD5OrNothing(t *testing.T) {
+	exampletest.Contains(t, exampletest.Output(t, run),
+		"Logged in with CRAM-MD5.", "allowed CRAM-MD5; offered PLAIN")
 }

@@ -1,14 +1,19 @@
-// Httpproxy connects through an HTTP proxy with CONNECT, by default one of its
-// own. The proxy sees only TLS.
+// Httpproxy connects through an HTTP proxy with the CONNECT method. Proxies
+// often allow that for port 443 only; port 993 may have to be permitted.
+//
+//	go run ./examples/httpproxy
+//	IMAP_PASSWORD=… go run ./examples/httpproxy -proxy http://127.0.0.1:3128 -url imaps://user@imap.example.com
 package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/imapkit/imapkit"
 	"github.com/imapkit/imapkit/examples/internal/example"
+	"github.com/imapkit/imapkit/examples/internal/tinyproxy"
 	"github.com/imapkit/imapkit/imapkittest"
 )
 
@@ -16,8 +21,7 @@ func main() { example.Main(run) }
 
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := example.NewFlags("httpproxy")
-	proxy := flags.String("proxy", "", "the proxy, such as http://user:password@127.0.0.1:3128 or https://; "+
-		"without one the program starts a proxy of its own")
+	proxyURL := flags.String("proxy", "", "the proxy, such as http://user:password@127.0.0.1:3128")
 	account, err := flags.Open(args, imapkittest.Options{})
 	if err != nil {
 		return err
@@ -26,23 +30,26 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 
 	client := account.Client()
 	defer client.Close()
-	if *proxy != "" {
-		client.Proxy, err = imapkit.ProxyFromURL(*proxy)
-	} else {
-		var addr string
-		var stop func()
-		if addr, stop, err = example.HTTPProxy(); err == nil {
-			defer stop()
-			client.Proxy = &imapkit.HTTPProxy{Addr: addr}
+	switch {
+	case *proxyURL != "":
+		if client.Proxy, err = imapkit.ProxyFromURL(*proxyURL); err != nil {
+			return err
 		}
+	case account.Server == nil:
+		return errors.New("with -url, -proxy is needed as well")
+	default:
+		proxy, err := tinyproxy.New()
+		if err != nil {
+			return err
+		}
+		defer proxy.Close()
+		client.Proxy = imapkit.HTTPProxy{Addr: proxy.Addr} // also: Username, Password, TLS, Forward
 	}
+
+	unread, err := client.Folder("INBOX").Count(ctx, imapkit.Unseen())
 	if err != nil {
 		return err
 	}
-	n, err := client.Folder("INBOX").Count(ctx, imapkit.Unseen())
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(stdout, "Through %v: %d unread messages.\n", client.Proxy, n)
+	fmt.Fprintf(stdout, "%d unread messages through %v\n", unread, client.Proxy)
 	return nil
 }

@@ -6,6 +6,6 @@ import (
 	"github.com/imapkit/imapkit/examples/internal/exampletest"
 )
 
-func TestCountsMessagesOverTLS(t *testing.T) {
-	exampletest.Contains(t, exampletest.Output(t, run), "Over implicit TLS: 8 messages, 5 of them unread.")
+func TestConnectsWithTLSFromTheFirstByte(t *testing.T) {
+	exampletest.Contains(t, exampletest.Output(t, run), "Connected with TLS 1.3;", "5 unread messages.")
 }

@@ -1,5 +1,8 @@
-// Readonly looks into a mailbox and cannot change anything in it: reading
-// leaves messages unread, and every change is refused before a byte is sent.
+// Readonly lists the unread messages, reads one, and lists them again: a
+// read-only client leaves no trace, and refuses to change anything.
+//
+//	go run ./examples/readonly
+//	IMAP_PASSWORD=… go run ./examples/readonly -url imaps://user@imap.example.com
 package main
 
 import (
@@ -29,28 +32,29 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	client.ReadOnly = true
 	inbox := client.Folder("INBOX")
 
-	before, err := inbox.Search(ctx, imapkit.Unseen())
+	unread, err := inbox.Search(ctx, imapkit.Unseen())
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "Unread before: %d\n", len(before))
-	if len(before) > 0 {
-		message, err := inbox.Fetch(ctx, before[0])
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(stdout, "Read: %s\n", message.Info.Envelope.Subject)
+	fmt.Fprintf(stdout, "%d unread messages.\n", len(unread))
+	if len(unread) == 0 {
+		return nil
 	}
-	after, err := inbox.Count(ctx, imapkit.Unseen())
+	message, err := inbox.Fetch(ctx, unread[0])
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(stdout, "Unread after: %d\n", after)
+	fmt.Fprintf(stdout, "Read %q.\n", message.Info.Envelope.Subject)
+	again, err := inbox.Count(ctx, imapkit.Unseen())
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "Still %d unread messages.\n", again)
 
-	err = inbox.AddFlags(ctx, before, imap.FlagSeen)
+	err = inbox.AddFlags(ctx, unread[:1], imap.FlagSeen)
 	if !errors.Is(err, imapkit.ErrReadOnly) {
-		return fmt.Errorf("a change was not refused: %v", err)
+		return fmt.Errorf("marking it as read: %v, want ErrReadOnly", err)
 	}
-	fmt.Fprintln(stdout, "Marking as read:", err)
+	fmt.Fprintf(stdout, "Marking it as read is refused before anything is sent:\n  %v\n", err)
 	return nil
 }

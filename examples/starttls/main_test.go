@@ -6,6 +6,7 @@ import (
 	"github.com/imapkit/imapkit/examples/internal/exampletest"
 )
 
-func TestListsFoldersOverSTARTTLS(t *testing.T) {
-	exampletest.Contains(t, exampletest.Output(t, run), "Over STARTTLS", "INBOX", "Archive/2024", `\Sent`)
+func TestChangesToTLSOrRefuses(t *testing.T) {
+	exampletest.Contains(t, exampletest.Output(t, run),
+		"Changed to TLS 1.3.", "5 unread messages.", "the server does not offer STARTTLS")
 }

@@ -6,6 +6,12 @@ import (
 	"github.com/imapkit/imapkit/examples/internal/exampletest"
 )
 
-func TestEachLimitIsKept(t *testing.T) {
-	exampletest.Contains(t, exampletest.Output(t, run), "In time: 8 messages.", "No greeting: true", "The context ended: true")
+func TestRunsIntoEachTimeout(t *testing.T) {
+	exampletest.Contains(t, exampletest.Output(t, run),
+		"In time: 5 unread messages.",
+		"Ended by the context after ",
+		"Ended by DialTimeout after ",
+		"Ended by GreetingTimeout after ",
+		"Ended by Timeout after ",
+	)
 }

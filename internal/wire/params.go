@@ -163,7 +163,7 @@ func hexDigit(ch byte) (byte, bool) {
 	case ch >= '0' && ch <= '9':
 		return ch - '0', true
 	case ch|0x20 >= 'a' && ch|0x20 <= 'f':
-		return ch|0x20 - 'a' + 10, true
+		return ch | 0x20 - 'a' + 10, true
 	}
 	return 0, false
 }

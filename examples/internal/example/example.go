@@ -5,7 +5,6 @@ package example
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -22,7 +21,7 @@ func Main(run func(ctx context.Context, args []string, stdout io.Writer) error) 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	err := run(ctx, os.Args[1:], os.Stdout)
 	stop()
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -36,7 +35,7 @@ type Flags struct {
 
 // NewFlags returns the flags of the program of this name.
 func NewFlags(name string) Flags {
-	set := flag.NewFlagSet(name, flag.ContinueOnError)
+	set := flag.NewFlagSet(name, flag.ExitOnError)
 	return Flags{set, set.String("url", "", "the account, such as imaps://user@imap.example.com; its password is "+
 		"in the environment variable IMAP_PASSWORD.\nWithout a URL the program starts a server of its own")}
 }
