@@ -18,62 +18,134 @@ import (
 type AppendOptions struct {
 	Flags        []imap.Flag
 	InternalDate time.Time // when it arrived; zero: now
+	// CRLF makes line ends of a bare LF into CRLF, as mail must have them. The
+	// message must then be an [io.ReadSeeker]: it is read twice, because the
+	// server is told the size first.
+	CRLF bool
 }
 
 // Append adds a message of size bytes to the folder, streaming it from msg in
-// constant memory (RFC 9051 section 6.3.12). The bytes go out as they are; lines
-// should end in CRLF. It returns the message's new UID, or 0 where the server
-// does not say (without UIDPLUS).
+// constant memory (RFC 9051 section 6.3.12). The bytes go out as they are, unless
+// opts.CRLF is set; lines should end in CRLF. It returns the message's new UID,
+// or 0 where the server does not say (without UIDPLUS).
 //
 // A reader that fails, or holds fewer or more than size bytes, never leaves a
 // damaged message: the connection is dropped before the server has it all. The
 // server's refusal is a [*ServerError] with codes such as OVERQUOTA, TRYCREATE
-// and TOOBIG; nothing was added then.
+// and TOOBIG; nothing was added then. If the connection breaks before the whole
+// message was sent, nothing was added either.
+//
+// If it breaks after that, Append looks for the message's Message-ID in the
+// folder over a new connection. It succeeds if the message is there. If not, or
+// if it cannot tell, it returns [ErrUnknownOutcome]: the server may still be at
+// work on it. A message is never sent twice.
 func (f *Folder) Append(ctx context.Context, msg io.Reader, size int64, opts AppendOptions) (imap.UID, error) {
-	if size < 0 {
-		return 0, fmt.Errorf("imapkit: Append: size %d is negative", size)
-	}
-	if err := checkFlags(opts.Flags); err != nil {
+	source, err := newSource(msg, size, opts)
+	if err != nil {
 		return 0, err
-	}
-	if y := opts.InternalDate.Year(); !opts.InternalDate.IsZero() && (y < 1 || y > 9999) {
-		return 0, fmt.Errorf("imapkit: AppendOptions.InternalDate: the year %d cannot be written in IMAP", y)
 	}
 	op := f.operation("Append")
 	op.folder, op.changes, op.stream = "", true, true // any connection will do
 	var uid imap.UID
-	source := &countingReader{r: msg}
-	err := f.client.do(ctx, op, func(s *session) error {
-		if err := s.tooBig(size); err != nil {
-			return err
+	var failed error
+	err = f.client.do(ctx, op, func(s *session) error {
+		if source.begun {
+			return failed // on the connection before this one
 		}
-		cmd := s.Command("APPEND").Mailbox(f.name)
-		if len(opts.Flags) > 0 {
-			cmd.Open()
-			for _, flag := range opts.Flags {
-				cmd.Flag(flag)
-			}
-			cmd.Close()
+		cmd, err := s.appending(f.name, source)
+		if err == nil {
+			err = source.outcome(s, cmd, s.change(cmd))
 		}
-		if !opts.InternalDate.IsZero() {
-			cmd.String(opts.InternalDate.Format("_2-Jan-2006 15:04:05 -0700"))
+		if err == nil {
+			uid = f.appended(cmd.Status)
 		}
-		cmd.LiteralFrom(source, size, false)
-		err := s.change(cmd)
-		if broken := new(wire.SourceError); errors.As(err, &broken) {
-			return broken // the command was not completed: nothing has happened
-		}
-		if err != nil && source.n > 0 && !errors.Is(err, ErrUnknownOutcome) && s.Err() != nil {
-			return unknownOutcome("APPEND", err) // what was read of msg cannot be read again
-		}
-		if err == nil && cmd.Status.CodeName() == "APPENDUID" {
-			if _, uids, ok := wire.ParseAppendUID(cmd.Status.CodeArgs()); ok && len(uids) > 0 {
-				uid = imap.UID(uids[0].First)
-			}
-		}
+		failed = err
 		return err
 	})
+	if errors.Is(err, ErrUnknownOutcome) {
+		return f.settle(ctx, source, err)
+	}
 	return uid, err
+}
+
+// appending makes an APPEND command, unless the server says that it will not
+// take the message.
+func (s *session) appending(folder string, source *source) (*wire.Command, error) {
+	if err := s.tooBig(source.size); err != nil {
+		return nil, err
+	}
+	cmd := s.Command("APPEND").Mailbox(folder)
+	if len(source.opts.Flags) > 0 {
+		addFlagList(cmd, source.opts.Flags)
+	}
+	if date := source.opts.InternalDate; !date.IsZero() {
+		cmd.String(date.Format("_2-Jan-2006 15:04:05 -0700"))
+	}
+	return cmd.LiteralFrom(source, source.size, false), nil
+}
+
+// outcome says what the failure of an APPEND command means.
+func (src *source) outcome(s *session, cmd *wire.Command, err error) error {
+	if broken := new(wire.SourceError); errors.As(err, &broken) {
+		return broken
+	}
+	if s.Err() != nil && !cmd.Done && !src.complete() {
+		// The server cannot have taken what it has not got.
+		return fmt.Errorf("imapkit: APPEND was cut short, nothing was added: %w", s.Err())
+	}
+	return err
+}
+
+// appended takes the UID from APPENDUID (RFC 4315), and remembers that the next
+// message will have a higher one.
+func (f *Folder) appended(status wire.Status) imap.UID {
+	if status.CodeName() != "APPENDUID" {
+		return 0
+	}
+	validity, uids, ok := wire.ParseAppendUID(status.CodeArgs())
+	if !ok || len(uids) == 0 {
+		return 0
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.uidValidity == 0 || f.uidValidity == validity {
+		f.uidValidity = validity
+		f.newerThan = max(f.newerThan, imap.UID(uids[0].First))
+	}
+	return imap.UID(uids[0].First)
+}
+
+// settle finds out whether a message has arrived although the connection broke.
+// A message that the folder is known to have had before does not count.
+func (f *Folder) settle(ctx context.Context, source *source, unknown error) (imap.UID, error) {
+	id := source.id.value()
+	if id == "" || ctx.Err() != nil || errors.Is(unknown, ErrTimeout) {
+		return 0, unknown
+	}
+	f.mu.Lock()
+	known := f.newerThan
+	f.mu.Unlock()
+	found, err := f.Search(ctx, Header("Message-ID", id))
+	if err != nil {
+		return 0, fmt.Errorf("%w (looking for it failed: %w)", unknown, err)
+	}
+	var uid imap.UID
+	for _, candidate := range found {
+		switch {
+		case candidate <= known:
+		case uid != 0:
+			return 0, fmt.Errorf("%w (%s holds several messages with its Message-ID)", unknown, f.name)
+		default:
+			uid = candidate
+		}
+	}
+	if uid == 0 {
+		return 0, fmt.Errorf("%w (it is not in %s so far)", unknown, f.name)
+	}
+	f.mu.Lock()
+	f.newerThan = max(f.newerThan, uid)
+	f.mu.Unlock()
+	return uid, nil
 }
 
 // tooBig returns an error for a message that the server says it will not take
@@ -88,16 +160,4 @@ func (s *session) tooBig(size int64) error {
 		}
 	}
 	return nil
-}
-
-// A countingReader knows whether anything has been read.
-type countingReader struct {
-	r io.Reader
-	n int64
-}
-
-func (c *countingReader) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
 }

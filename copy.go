@@ -2,7 +2,9 @@ package imapkit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/emersion/go-imap/v2"
@@ -36,61 +38,93 @@ func (f *Folder) Copy(ctx context.Context, uids []imap.UID, to string) (UIDMap, 
 // are skipped; without any, nothing is sent.
 //
 // On servers without MOVE the messages are copied, and once the server has
-// confirmed that, deleted as [Folder.Delete] does. When a step fails the
-// following ones are not taken; the error says whether the messages are in both
-// folders then.
+// confirmed that, deleted as [Folder.Delete] does: where it tells which messages
+// it has copied, these only. When a step fails the following ones are not taken;
+// the error says whether the messages are in both folders then. The map holds
+// what the server has told, also if there is an error.
 func (f *Folder) Move(ctx context.Context, uids []imap.UID, to string) (UIDMap, error) {
 	var moved UIDMap
+	var spared []imap.UID
 	op := f.operation("Move")
 	op.changes = true
 	err := f.withUIDs(ctx, op, uids, func(s *session, sets [][]imap.UID) error {
-		if s.has(imap.CapMove) {
-			for i, set := range sets {
-				if err := s.copyTo("UID MOVE", set, to, &moved); err != nil {
-					return partly(err, i, len(sets))
-				}
+		if !s.has(imap.CapMove) {
+			if err := s.canDelete(); err != nil {
+				return err
 			}
-			return nil
-		}
-		if err := s.canDelete(); err != nil {
-			return err
 		}
 		for i, set := range sets {
-			if err := s.copyTo("UID COPY", set, to, &moved); err != nil {
+			if err := s.move(f, set, to, &moved, &spared); err != nil {
 				return partly(err, i, len(sets))
-			}
-			if err := s.deleteUIDs(set); err != nil {
-				return partly(fmt.Errorf("imapkit: the messages were copied to %s, but not removed from %s: %w", to, f.name, err), i, len(sets))
 			}
 		}
 		return nil
 	})
-	return moved, err
+	return moved, f.markAgain(ctx, spared, err)
+}
+
+// move runs MOVE, or what does the same on servers without it.
+func (s *session) move(f *Folder, uids []imap.UID, to string, moved *UIDMap, spared *[]imap.UID) error {
+	if s.has(imap.CapMove) {
+		return s.copyTo("UID MOVE", uids, to, moved)
+	}
+	copied, told, err := s.copyOf("UID COPY", uids, to)
+	if err != nil {
+		return err
+	}
+	moved.add(copied)
+	if told {
+		uids = slices.DeleteFunc(slices.Clone(uids), func(uid imap.UID) bool { return copied[uid] == 0 })
+	}
+	if len(uids) == 0 {
+		return fmt.Errorf("%w: COPYUID names none of the messages that were to be copied to %s, so they are kept in %s as well",
+			ErrProtocol, to, f.name)
+	}
+	if err := s.deleteUIDs(uids, spared); err != nil {
+		return fmt.Errorf("imapkit: the messages were copied to %s, but not removed from %s: %w", to, f.name, err)
+	}
+	return nil
 }
 
 // copyTo runs COPY or MOVE and adds what the server tells of the new UIDs.
 func (s *session) copyTo(verb string, uids []imap.UID, to string, copies *UIDMap) error {
+	copied, _, err := s.copyOf(verb, uids, to)
+	copies.add(copied)
+	return err
+}
+
+// copyOf runs COPY or MOVE. told is whether the server says which messages it
+// has copied, however badly.
+func (s *session) copyOf(verb string, uids []imap.UID, to string) (copied UIDMap, told bool, err error) {
 	cmd := s.Command(verb).Raw(string(appendSet(nil, uids))).Mailbox(to)
 	note := func(status wire.Status) {
 		if status.CodeName() != "COPYUID" {
 			return
 		}
-		_, from, dest, ok := wire.ParseCopyUID(status.CodeArgs())
-		if !ok {
-			return
+		told = true
+		if _, from, dest, ok := wire.ParseCopyUID(status.CodeArgs()); ok {
+			if copied == nil {
+				copied = make(UIDMap)
+			}
+			pair(copied, from, dest)
 		}
-		if *copies == nil {
-			*copies = make(UIDMap)
-		}
-		pair(*copies, from, dest)
 	}
 	cmd.On = func(r *wire.Response) bool { // MOVE tells before the messages vanish
 		note(r.Status)
-		return r.Status.Type != ""
+		return r.Status.CodeName() == "COPYUID"
 	}
-	err := s.change(cmd)
+	err = s.change(cmd)
 	note(cmd.Status)
-	return err
+	return copied, told, err
+}
+
+// add adds what another map has.
+func (m *UIDMap) add(other UIDMap) {
+	if *m == nil {
+		*m = other
+		return
+	}
+	maps.Copy(*m, other)
 }
 
 // pair matches two lists of UIDs, one to one.
@@ -124,31 +158,46 @@ func pair(m UIDMap, from, to []wire.Range) {
 //
 // Without UIDPLUS a server can only remove all messages that are marked
 // \Deleted. If others than these are so marked, the mark is taken off them
-// before and put on again afterwards; another program that marks a message in
-// the meantime loses it, as it would with any program that expunges. Where even
-// that is not possible, because the folder does not keep the mark, Delete
+// before and put on again afterwards, over a new connection if need be. Another
+// program that marks a message between the search for such messages and EXPUNGE,
+// two commands later, loses it, as it would with any program that expunges.
+// Where the folder does not keep marks, or does not let go of them, Delete
 // returns [ErrNotSupported] and removes nothing.
+//
+// After a failure the messages that were not removed may be left marked.
 func (f *Folder) Delete(ctx context.Context, uids []imap.UID) error {
+	var spared []imap.UID
 	op := f.operation("Delete")
 	op.changes = true
-	return f.withUIDs(ctx, op, uids, func(s *session, sets [][]imap.UID) error {
+	err := f.withUIDs(ctx, op, uids, func(s *session, sets [][]imap.UID) error {
 		if err := s.canDelete(); err != nil {
 			return err
 		}
 		for i, set := range sets {
-			if err := s.deleteUIDs(set); err != nil {
+			if err := s.deleteUIDs(set, &spared); err != nil {
 				return partly(err, i, len(sets))
 			}
 		}
 		return nil
 	})
+	return f.markAgain(ctx, spared, err)
+}
+
+// Undelete takes the mark \Deleted off messages that were marked but not yet
+// expunged. UIDs that do not exist are skipped; without any, nothing is sent.
+func (f *Folder) Undelete(ctx context.Context, uids []imap.UID) error {
+	return f.storeFlags(ctx, "Undelete", "-FLAGS.SILENT", uids, deletedFlag)
 }
 
 // canDelete returns an error if marking messages would not last until they are
 // expunged.
 func (s *session) canDelete() error {
 	box := s.Mailbox()
-	if box.HasPermanent && !slices.Contains(box.PermanentFlags, imap.FlagDeleted) && !slices.Contains(box.PermanentFlags, imap.FlagWildcard) {
+	if box.ReadOnly {
+		return fmt.Errorf("%w: %s was opened read-only by the server, so nothing can be removed", ErrNotSupported, box.Name)
+	}
+	if box.HasPermanent && !slices.Contains(box.PermanentFlags, imap.FlagDeleted) &&
+		!slices.Contains(box.PermanentFlags, imap.FlagWildcard) {
 		return fmt.Errorf("%w: %s does not keep \\Deleted, so nothing can be removed", ErrNotSupported, box.Name)
 	}
 	return nil
@@ -157,36 +206,75 @@ func (s *session) canDelete() error {
 var deletedFlag = []imap.Flag{imap.FlagDeleted}
 
 // deleteUIDs marks messages and expunges them, each step once the one before is
-// confirmed.
-func (s *session) deleteUIDs(uids []imap.UID) error {
-	if err := s.change(s.store(uids, "+FLAGS.SILENT", deletedFlag)); err != nil {
-		return err
-	}
+// confirmed. In spared are afterwards those that have lost their mark.
+func (s *session) deleteUIDs(uids []imap.UID, spared *[]imap.UID) error {
 	if s.has(imap.CapUIDPlus) {
+		if err := s.change(s.store(uids, "+FLAGS.SILENT", deletedFlag)); err != nil {
+			return err
+		}
 		return s.change(s.Command("UID EXPUNGE").Raw(string(appendSet(nil, uids))))
 	}
-	return s.expungeOnly(uids)
-}
-
-// expungeOnly removes messages with EXPUNGE, sparing others marked \Deleted.
-func (s *session) expungeOnly(uids []imap.UID) error {
-	marked := new(wire.SearchResult)
-	cmd := s.Command("UID SEARCH").Raw("DELETED")
-	cmd.On = marked.Collect(cmd)
-	if err := s.run(cmd); err != nil {
+	if err := s.spareOthers(uids, spared); err != nil {
 		return err
 	}
-	others := slices.DeleteFunc(toUIDs(marked.Ascending()), func(uid imap.UID) bool { return contains(uids, uid) })
-	for _, set := range chunks(others, longestLine, 1<<30) {
-		if err := s.change(s.store(set, "-FLAGS.SILENT", deletedFlag)); err != nil {
+	err := s.change(s.store(uids, "+FLAGS.SILENT", deletedFlag))
+	if err == nil {
+		err = s.change(s.Command("EXPUNGE"))
+	}
+	if s.Err() == nil {
+		if marking := s.mark(*spared); marking == nil {
+			*spared = nil
+		}
+	}
+	return err
+}
+
+// spareOthers takes the mark off all other messages, and looks again whether it
+// is off: some servers cap what a search finds, some only pretend to store.
+func (s *session) spareOthers(uids []imap.UID, spared *[]imap.UID) error {
+	for {
+		marked := new(wire.SearchResult)
+		cmd := s.Command("UID SEARCH").Raw("DELETED")
+		cmd.On = marked.Collect(cmd)
+		if err := s.run(cmd); err != nil {
+			return err
+		}
+		others := slices.DeleteFunc(toUIDs(marked.Ascending()), func(uid imap.UID) bool { return contains(uids, uid) })
+		if len(others) == 0 {
+			return nil
+		}
+		if contains(*spared, others[0]) {
+			return fmt.Errorf("%w: without UIDPLUS, other messages marked \\Deleted (UID %d) cannot be spared",
+				ErrNotSupported, others[0])
+		}
+		*spared = ascending(append(*spared, others...))
+		for _, set := range chunks(others, longestLine, 1<<30) {
+			if err := s.change(s.store(set, "-FLAGS.SILENT", deletedFlag)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// mark marks messages \Deleted.
+func (s *session) mark(uids []imap.UID) error {
+	for _, set := range chunks(uids, longestLine, 1<<30) {
+		if err := s.change(s.store(set, "+FLAGS.SILENT", deletedFlag)); err != nil {
 			return err
 		}
 	}
-	expunged := s.change(s.Command("EXPUNGE"))
-	for _, set := range chunks(others, longestLine, 1<<30) {
-		if err := s.change(s.store(set, "+FLAGS.SILENT", deletedFlag)); err != nil && expunged == nil {
-			return fmt.Errorf("imapkit: the messages are removed, but others have lost their \\Deleted mark: %w", err)
-		}
+	return nil
+}
+
+// markAgain gives spared messages their mark back where the connection that
+// took it off them could not. It returns err, or its own failure besides.
+func (f *Folder) markAgain(ctx context.Context, spared []imap.UID, err error) error {
+	if len(spared) == 0 {
+		return err
 	}
-	return expunged
+	if marking := f.AddFlags(ctx, spared, imap.FlagDeleted); marking != nil {
+		return errors.Join(err, fmt.Errorf("imapkit: %d other messages in %s have lost their \\Deleted mark: %w",
+			len(spared), f.name, marking))
+	}
+	return err
 }

@@ -16,17 +16,11 @@ import (
 // exist are skipped; without any, or without flags, nothing is sent. A keyword
 // that the folder does not allow is an error, found before anything is changed.
 func (f *Folder) AddFlags(ctx context.Context, uids []imap.UID, flags ...imap.Flag) error {
-	if len(flags) == 0 {
-		return nil
-	}
 	return f.storeFlags(ctx, "AddFlags", "+FLAGS.SILENT", uids, flags)
 }
 
 // RemoveFlags removes flags from messages. See [Folder.AddFlags].
 func (f *Folder) RemoveFlags(ctx context.Context, uids []imap.UID, flags ...imap.Flag) error {
-	if len(flags) == 0 {
-		return nil
-	}
 	return f.storeFlags(ctx, "RemoveFlags", "-FLAGS.SILENT", uids, flags)
 }
 
@@ -39,6 +33,9 @@ func (f *Folder) SetFlags(ctx context.Context, uids []imap.UID, flags ...imap.Fl
 func (f *Folder) storeFlags(ctx context.Context, verb, item string, uids []imap.UID, flags []imap.Flag) error {
 	if err := checkFlags(flags); err != nil {
 		return err
+	}
+	if len(flags) == 0 && item[0] != 'F' {
+		uids = nil
 	}
 	op := f.operation(verb)
 	op.changes = true
@@ -57,9 +54,79 @@ func (f *Folder) storeFlags(ctx context.Context, verb, item string, uids []imap.
 	})
 }
 
+// A FlagChange is what [Folder.ChangeFlags] does to the flags of messages.
+type FlagChange int
+
+// The kinds of change.
+const (
+	FlagsAdd FlagChange = iota
+	FlagsRemove
+	FlagsReplace
+)
+
+var flagItems = [...]string{FlagsAdd: "+FLAGS.SILENT", FlagsRemove: "-FLAGS.SILENT", FlagsReplace: "FLAGS.SILENT"}
+
+// ChangeFlags changes the flags of those messages that nobody has changed since
+// modSeq, as [FolderStatus].HighestModSeq or [MessageInfo.ModSeq] told it, and
+// returns the UIDs of the others, which it leaves alone (RFC 7162 section
+// 3.1.3). Look at their flags and try again with a newer modSeq. It returns
+// [ErrNotSupported] without CONDSTORE, or if the folder keeps no such numbers.
+func (f *Folder) ChangeFlags(ctx context.Context, uids []imap.UID, modSeq uint64, change FlagChange,
+	flags ...imap.Flag) (skipped []imap.UID, err error) {
+	if change < FlagsAdd || change > FlagsReplace {
+		return nil, fmt.Errorf("imapkit: ChangeFlags: FlagChange %d is none of the constants", int(change))
+	}
+	if err := checkFlags(flags); err != nil {
+		return nil, err
+	}
+	op := f.operation("ChangeFlags")
+	op.changes = true
+	err = f.withUIDs(ctx, op, uids, func(s *session, sets [][]imap.UID) error {
+		skipped = nil
+		if err := s.need(imap.CapCondStore); err != nil {
+			return err
+		}
+		if change != FlagsRemove {
+			if err := allowed(s.Mailbox(), flags); err != nil {
+				return fmt.Errorf("%w in %s", err, f.name)
+			}
+		}
+		for i, set := range sets {
+			cmd := s.Command("UID STORE").Raw(string(appendSet(nil, set))).Raw("(UNCHANGEDSINCE").Number(modSeq).Glue(")")
+			err := s.change(addFlagList(cmd.Raw(flagItems[change]), flags))
+			if cmd.Status.CodeName() == "MODIFIED" { // with OK, or with NO where nothing was changed
+				ranges, ok := wire.ParseModified(cmd.Status.CodeArgs())
+				if !ok {
+					return fmt.Errorf("%w: STORE was answered with [%s]", ErrProtocol, cmd.Status.Code)
+				}
+				skipped = append(skipped, within(set, ranges)...)
+				if cmd.Status.Type == "NO" {
+					err = nil
+				}
+			}
+			if err != nil {
+				return partly(err, i, len(sets))
+			}
+		}
+		return nil
+	})
+	return skipped, err
+}
+
+// within returns those UIDs that are in one of the ranges.
+func within(uids []imap.UID, ranges []wire.Range) []imap.UID {
+	return slices.DeleteFunc(slices.Clone(uids), func(uid imap.UID) bool {
+		return !slices.ContainsFunc(ranges, func(r wire.Range) bool { return r.First <= uint32(uid) && uint32(uid) <= r.Last })
+	})
+}
+
 // store makes a STORE command.
 func (s *session) store(uids []imap.UID, item string, flags []imap.Flag) *wire.Command {
-	cmd := s.Command("UID STORE").Raw(string(appendSet(nil, uids))).Raw(item).Open()
+	return addFlagList(s.Command("UID STORE").Raw(string(appendSet(nil, uids))).Raw(item), flags)
+}
+
+func addFlagList(cmd *wire.Command, flags []imap.Flag) *wire.Command {
+	cmd.Open()
 	for _, flag := range flags {
 		cmd.Flag(flag)
 	}

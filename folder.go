@@ -22,7 +22,8 @@ type Folder struct {
 	name   string
 
 	mu          sync.Mutex
-	uidValidity uint32 // 0: not known yet
+	uidValidity uint32   // 0: not known yet
+	newerThan   imap.UID // messages that are appended from now on have higher UIDs; 0: not known
 }
 
 // Folder returns a handle on the folder with this name, in UTF-8 and with the
@@ -71,6 +72,9 @@ func (f *Folder) sameAs(box *wire.Mailbox) error {
 	switch {
 	case f.uidValidity == 0:
 		f.uidValidity = box.UIDValidity
+		if f.newerThan == 0 && box.UIDNext > 0 {
+			f.newerThan = box.UIDNext - 1
+		}
 	case box.UIDValidity != 0 && box.UIDValidity != f.uidValidity:
 		return fmt.Errorf("%w: %s had %d, now has %d", ErrUIDValidity, f.name, f.uidValidity, box.UIDValidity)
 	}

@@ -98,7 +98,6 @@ var (
 )
 
 const (
-	defaultDepth = 64
 	// maxFields bounds what a header can make of a few bytes each.
 	maxFields = 10000
 	// maxDamage bounds the list of errors for a message.
@@ -118,18 +117,10 @@ func parseMessage(raw []byte, limits Limits) *Message {
 	if m.Header, err = readHeader(b); err != nil {
 		c.damage = append(c.damage, err)
 	}
-	texts, htmls := c.part(mimetree.Parse(b, limits.mimeDepth()), true)
+	texts, htmls := c.part(mimetree.Parse(b, limits.withDefaults().Depth), true)
 	m.Text, m.HTML = joinTexts(texts), joinTexts(htmls)
 	m.Err = errors.Join(c.damage...)
 	return m
-}
-
-// mimeDepth returns the number of multiparts that may be within each other.
-func (l Limits) mimeDepth() int {
-	if l.Depth == 0 {
-		return defaultDepth
-	}
-	return l.Depth
 }
 
 // readHeader reads the header of a message, which shares memory with b. With an

@@ -276,9 +276,6 @@ func (r *rawLoop) ask(s *session) error {
 // next returns the next message, or io.EOF after the last.
 func (r *rawLoop) next(s *session) (RawMessage, error) {
 	for {
-		if err := s.Err(); err != nil { // the context may end while all has arrived
-			return RawMessage{}, err
-		}
 		m, err := r.first, r.ended
 		if m == nil && err == nil {
 			m, err = r.reader.Next()
@@ -348,14 +345,14 @@ func (r *rawLoop) chunkDone(s *session) error {
 // closed: another call meanwhile needs a second one (see [Client.MaxConns]).
 // It may not be read from several goroutines; Close may be called from any.
 func (f *Folder) Open(ctx context.Context, uid imap.UID) (io.ReadCloser, error) {
+	return f.openSection(ctx, "Open", uid, "BODY.PEEK[]")
+}
+
+func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, section string) (io.ReadCloser, error) {
 	if uid == 0 {
 		return nil, errors.New("imapkit: UID 0 does not exist")
 	}
-	return f.openSection(ctx, uid, "BODY.PEEK[]")
-}
-
-func (f *Folder) openSection(ctx context.Context, uid imap.UID, section string) (io.ReadCloser, error) {
-	op := f.operation("Open")
+	op := f.operation(verb)
 	op.stream = true
 	r := &bodyReader{client: f.client}
 	l, err := f.client.start(ctx, op, func(s *session) error {
@@ -444,12 +441,8 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	n, err := 0, r.conn.Err() // the context may end while all has arrived
-	if err != nil {
-		r.err = r.client.closedOr(err)
-		r.giveBack()
-		return 0, r.err
-	}
+	var n int
+	var err error
 	if r.body != nil {
 		n, err = r.body.Read(p)
 	} else {

@@ -42,7 +42,7 @@ func envelopeFromHeader(h mail.Header) *imap.Envelope {
 // bodyStructureOf makes of a message what a server makes of it for FETCH
 // BODYSTRUCTURE (RFC 9051 section 7.5.2).
 func bodyStructureOf(raw []byte, limits Limits) imap.BodyStructure {
-	return structureOfMessage(raw, limits.mimeDepth())
+	return structureOfMessage(raw, limits.withDefaults().Depth)
 }
 
 // structureOfMessage describes a message; depth is also the number of messages

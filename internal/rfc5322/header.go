@@ -75,7 +75,7 @@ func (s *Scanner) Next() (Field, bool) {
 				break
 			}
 		} else if !isSpace(next[0]) {
-			if fieldName(next[:n]) >= 0 || bytes.HasPrefix(next, []byte("--")) || !continues(next[n:]) && !isBlankLine(next[n:]) {
+			if fieldName(next) >= 0 || bytes.HasPrefix(next, []byte("--")) || !endsFolding(next[n:]) {
 				break
 			}
 		}
@@ -92,6 +92,10 @@ func continues(b []byte) bool {
 	}
 	return fieldName(b) >= 0 || isSpace(b[0]) && !isBlankLine(b)
 }
+
+// endsFolding reports whether a line before b that looks like text can be the
+// last one of a field: the header goes on with a field or ends.
+func endsFolding(b []byte) bool { return fieldName(b) >= 0 || isBlankLine(b) }
 
 func isBlankLine(b []byte) bool {
 	return len(b) > 0 && isBlank(b[:lineEnd(b)])

@@ -18,7 +18,7 @@ func MessageIDs(value string) []string {
 		}
 		rest = next
 	}
-	if ids == nil {
+	if !strings.Contains(value, "<") {
 		if words := strings.Fields(value); len(words) == 1 {
 			return words
 		}

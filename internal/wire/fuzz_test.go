@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -128,26 +129,74 @@ func FuzzMailboxNames(f *testing.F) {
 	})
 }
 
-// FuzzCommandArguments checks that no string can add to a command.
+// FuzzCommandArguments checks that a string is one argument of one command,
+// whatever it is and however it is sent.
 func FuzzCommandArguments(f *testing.F) {
-	for _, s := range []string{"", "x", `a"b\c`, "a\r\nk9 LOGOUT", "{5}", "{5+}\r\nhello", "ünï", "(\\Deleted)"} {
+	for _, s := range []string{"", "x", `a"b\c`, "a\r\nk9 LOGOUT", "{5}", "{5+}\r\nhello", "ünï", "(\\Deleted)", "inbox", "&", "\x00"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		c := said("")
-		cmd := c.Command("X").String(s)
-		if cmd.Err() != nil {
-			return
-		}
-		var sent []byte
-		for _, p := range cmd.parts {
-			sent = append(sent, p.b...)
-		}
-		_, rest, _ := strings.Cut(string(sent), " X ")
-		p := Parser{b: []byte(rest), depth: 1}
-		got, null, ok := p.str()
-		if !ok || null || string(got) != s || len(p.b) != 0 {
-			t.Errorf("%q was sent as %q, which is %q and then %q", s, sent, got, p.b)
+		for _, add := range []func(*Command) (want string){
+			func(cmd *Command) string { cmd.String(s); return s },
+			func(cmd *Command) string { cmd.Literal([]byte(s)); return s },
+			func(cmd *Command) string {
+				cmd.Mailbox(s)
+				raw, _ := cmd.conn.names.Encode(s, cmd.conn.utf8)
+				return raw
+			},
+		} {
+			for _, caps := range []string{"", "LITERAL+", "LITERAL-"} {
+				for _, utf8Enabled := range []bool{false, true} {
+					c := said("")
+					c.SetCaps(parseCaps(caps))
+					c.SetUTF8(utf8Enabled)
+					cmd := c.Command("X")
+					if want := add(cmd); cmd.Err() == nil {
+						checkSent(t, cmd, want)
+					}
+				}
+			}
 		}
 	})
+}
+
+// checkSent reads a command as a server does: it must be one, with one argument.
+func checkSent(t *testing.T, cmd *Command, want string) {
+	t.Helper()
+	var sent []byte
+	for i, p := range cmd.parts {
+		if announced := strings.HasSuffix(string(sent), "}\r\n") && !strings.HasSuffix(string(sent), "+}\r\n"); i > 0 && announced != p.wait {
+			t.Errorf("%q is sent without waiting for a continuation request", p.b)
+		}
+		sent = append(sent, p.b...)
+	}
+	line, ok := strings.CutPrefix(string(sent), cmd.tag+" X ")
+	got, rest := "", ""
+	switch {
+	case !ok:
+	case strings.HasPrefix(line, `"`):
+		i := 1
+		for ; i < len(line) && line[i] != '"'; i++ {
+			if line[i] == '\\' {
+				i++
+			}
+			if i == len(line) || line[i] == '\r' || line[i] == '\n' || line[i] == 0 {
+				break
+			}
+			got += line[i : i+1]
+		}
+		rest = strings.TrimPrefix(line[min(i, len(line)):], `"`)
+	case strings.HasPrefix(line, "{"):
+		head, body, _ := strings.Cut(line, "\r\n")
+		n, err := strconv.Atoi(strings.TrimRight(head[1:], "+}"))
+		if ok = err == nil && n <= len(body); ok {
+			got, rest = body[:n], body[n:]
+		}
+	default:
+		got = line
+		ok = IsAtom(line)
+	}
+	if !ok || got != want || rest != "" {
+		t.Errorf("%q was sent as %q, which is %q and then %q", want, sent, got, rest)
+	}
 }

@@ -19,13 +19,16 @@ type Names struct {
 // mostRawNames bounds what a server can make us remember.
 const mostRawNames = 100_000
 
+// unsendable are the characters that no name given by a program may have.
+const unsendable = "\x00\r\n"
+
 // Decode returns the name of a folder as programs see it. Where the server's
-// spelling is not the modified UTF-7 that we would send for it, the name is
-// returned as it came.
+// spelling is not the modified UTF-7 that we would send for it, or stands for
+// line breaks, the name is returned as it came.
 func (n *Names) Decode(raw string, utf8Enabled bool) string {
 	name := raw
 	if !utf8Enabled {
-		if decoded, ok := decodeUTF7(raw); ok && encodeUTF7(decoded) == raw {
+		if decoded, ok := decodeUTF7(raw); ok && encodeUTF7(decoded) == raw && !strings.ContainsAny(decoded, unsendable) {
 			return decoded
 		}
 	}
@@ -54,7 +57,7 @@ func (n *Names) Encode(name string, utf8Enabled bool) (raw string, ok bool) {
 	switch {
 	case ok:
 		return raw, true
-	case name == "" || !utf8.ValidString(name) || strings.ContainsAny(name, "\x00\r\n"):
+	case name == "" || !utf8.ValidString(name) || strings.ContainsAny(name, unsendable):
 		return "", false
 	case utf8Enabled:
 		return name, true
@@ -77,7 +80,7 @@ func (cmd *Command) Mailbox(name string) *Command {
 
 // Pattern adds a LIST pattern: a name in which * and % stand for anything.
 func (cmd *Command) Pattern(pattern string) *Command {
-	if !utf8.ValidString(pattern) || strings.ContainsAny(pattern, "\x00\r\n") {
+	if !utf8.ValidString(pattern) || strings.ContainsAny(pattern, unsendable) {
 		cmd.fail("folder pattern %q", pattern)
 		return cmd
 	}
