@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -75,6 +76,9 @@ type Client struct {
 	background sync.WaitGroup // goroutines of this Client
 	route      *route         // how the server was reached last
 	mechanism  AuthMechanism  // how the last log-in succeeded
+	capsBefore imap.CapSet    // capabilities before the log-in, and
+	capsAfter  imap.CapSet    // after it, of a server that has to be asked for them
+	wantsID    bool           // the server has shown that it does
 	memory     memory         // what else was learnt about the server
 	names      wire.Names
 
@@ -98,6 +102,7 @@ type operation struct {
 	folder  string // the folder it works on, if it does
 	changes bool   // it changes something on the server
 	stream  bool   // Timeout counts silence only
+	lent    bool   // the program has the connection for as long as it likes
 }
 
 // do runs fn with a connection. fn must leave the connection in step with the
@@ -123,9 +128,9 @@ func (c *Client) start(ctx context.Context, op operation, fn func(*session) erro
 		return nil, fmt.Errorf("%w: %s", ErrReadOnly, op.what)
 	}
 	for again := true; ; again = false {
-		l, reused, err := c.acquire(ctx, op.what, op.folder)
+		l, reused, err := c.acquire(ctx, op, !again)
 		if err != nil {
-			return nil, c.closedOr(err)
+			return nil, c.outcome(err)
 		}
 		s := l.s
 		s.Begin(ctx, c.timeout(), op.stream)
@@ -133,10 +138,14 @@ func (c *Client) start(ctx context.Context, op operation, fn func(*session) erro
 		if err = c.guarded(l, fn); err == nil {
 			return l, nil
 		}
-		dead := s.Err() != nil && !s.Answered() && !errors.Is(err, ErrTimeout) && ctx.Err() == nil
+		dead := reused && s.Err() != nil && !s.Answered() && !errors.Is(err, ErrTimeout) && ctx.Err() == nil
+		anonymous := c.isUnsafeLogin(err)
+		if anonymous {
+			s.Discard()
+		}
 		c.finish(l)
-		if !again || !reused || !dead || errors.Is(err, ErrUnknownOutcome) {
-			return nil, c.closedOr(err)
+		if !again || !dead && !anonymous || errors.Is(err, ErrUnknownOutcome) {
+			return nil, c.outcome(err)
 		}
 	}
 }
@@ -160,17 +169,34 @@ func (c *Client) guarded(l *lease, fn func(*session) error) error {
 	return fn(l.s)
 }
 
-// closedOr returns ErrClosed after Close, whatever that made go wrong.
-func (c *Client) closedOr(err error) error {
-	if err != nil && !errors.Is(err, ErrUnknownOutcome) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.closed {
-			return ErrClosed
-		}
+// outcome makes of an error what the program gets to see: ErrClosed after Close,
+// whatever that made go wrong, and the server's parting words as a ServerError.
+func (c *Client) outcome(err error) error {
+	if err == nil {
+		return nil
+	}
+	if c.isClosed() && !errors.Is(err, ErrUnknownOutcome) {
+		return ErrClosed
+	}
+	if bye := new(wire.ByeError); errors.As(err, &bye) {
+		return &partingError{err, serverError("", bye.Status)}
 	}
 	return err
 }
+
+func (c *Client) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
+}
+
+// A partingError is the loss of a connection that the server announced.
+type partingError struct {
+	error
+	said *ServerError
+}
+
+func (e *partingError) Unwrap() []error { return []error{e.error, e.said} }
 
 // Connect connects and logs in now instead of at the first operation. It is
 // the way to find out early whether host, credentials and certificates are
@@ -201,7 +227,7 @@ func (c *Client) Capabilities(ctx context.Context) (imap.CapSet, error) {
 // change something. fn must wait for the commands it starts, and not use the
 // argument after it has returned. Do returns the error of fn.
 func (c *Client) Do(ctx context.Context, folder string, fn func(*imapclient.Client) error) error {
-	return c.do(ctx, operation{what: "Do", folder: folder, stream: true}, func(s *session) error {
+	return c.do(ctx, operation{what: "Do", folder: folder, stream: true, lent: true}, func(s *session) error {
 		err := s.Lend(ctx, folder, c.ReadOnly, fn)
 		if errors.Is(err, wire.ErrGuestReadOnly) {
 			return fmt.Errorf("%w: Do: %w", ErrReadOnly, err)
@@ -209,6 +235,18 @@ func (c *Client) Do(ctx context.Context, folder string, fn func(*imapclient.Clie
 		return err
 	})
 }
+
+// String returns user name, host and port, without credentials.
+func (c *Client) String() string {
+	way := c.attempts()[0]
+	return fmt.Sprintf("imapkit.Client(%s at %s, %v)", c.Username, c.addr(way.port), c.Security)
+}
+
+// Format implements [fmt.Formatter], so that no verb prints a password.
+func (c *Client) Format(s fmt.State, verb rune) { io.WriteString(s, c.String()) }
+
+// LogValue implements [slog.LogValuer].
+func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 func (c *Client) debug(msg string, args ...any) {
 	if c.Logger != nil {

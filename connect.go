@@ -51,7 +51,7 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	known := c.route
 	c.mu.Unlock()
 	if known != nil {
-		s, err := c.try(ctx, *known)
+		s, _, err := c.try(ctx, *known, 0)
 		if err == nil {
 			return s, nil
 		}
@@ -60,57 +60,72 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 			return nil, failed
 		}
 		// The network may be another one today: find out anew.
-		c.mu.Lock()
-		c.route = nil
-		c.mu.Unlock()
 	}
 	s, worked, err := c.race(ctx, c.attempts())
 	if err != nil {
 		return nil, err
 	}
 	c.mu.Lock()
-	c.route = &worked
+	if c.route == nil || *c.route != worked {
+		c.route = &worked
+		c.capsBefore, c.capsAfter = nil, nil // were those of another way
+	}
 	c.mu.Unlock()
 	return s, nil
+}
+
+// hasWorked reports whether the server was reached this way before.
+func (c *Client) hasWorked(way route) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.route != nil && *c.route == way
 }
 
 // race makes attempts side by side, each with a short head start before the
 // next, takes the first that succeeds and closes the others.
 func (c *Client) race(ctx context.Context, routes []route) (*session, route, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	type result struct {
-		i   int
-		s   *session
-		err error
+		i     int
+		s     *session
+		spoke bool
+		err   error
 	}
 	results := make(chan result, len(routes))
-	started, pending := 0, 0
+	failed := new(ConnectError)
+	pending := 0
+	began := time.Now()
+	timer := time.NewTimer(headStart)
+	defer timer.Stop()
 	begin := func() {
-		i := started
-		started++
+		i, late := len(failed.Attempts), time.Since(began)
+		failed.Attempts = append(failed.Attempts, Attempt{Security: routes[i].security, Addr: c.addr(routes[i].port)})
 		pending++
+		timer.Stop()
+		if i+1 < len(routes) {
+			timer.Reset(headStart)
+		}
 		c.background.Add(1)
 		go func() {
 			defer c.background.Done()
-			s, err := c.try(ctx, routes[i])
-			results <- result{i, s, err}
+			s, spoke, err := c.try(ctx, routes[i], late)
+			results <- result{i, s, spoke, err}
 		}()
 	}
-	failed := &ConnectError{Attempts: make([]Attempt, len(routes))}
 	begin()
-	timer := time.NewTimer(headStart)
-	defer timer.Stop()
 	for pending > 0 {
 		select {
 		case <-timer.C:
-			if started < len(routes) {
+			if len(failed.Attempts) < len(routes) {
 				begin()
+			} else {
+				cancel(errInVain)
 			}
 		case r := <-results:
 			pending--
 			if r.err == nil {
-				cancel()
+				cancel(nil)
 				for ; pending > 0; pending-- { // they end at once
 					if loser := <-results; loser.s != nil {
 						loser.s.Discard()
@@ -118,15 +133,33 @@ func (c *Client) race(ctx context.Context, routes []route) (*session, route, err
 				}
 				return r.s, routes[r.i], nil
 			}
-			failed.Attempts[r.i] = Attempt{routes[r.i].security, c.addr(routes[r.i].port), r.err}
-			if started < len(routes) && ctx.Err() == nil {
+			if context.Cause(ctx) == errInVain && errors.Is(r.err, context.Canceled) {
+				r.err = errInVain
+			}
+			failed.Attempts[r.i].Err = r.err
+			if ctx.Err() != nil {
+				continue
+			}
+			samePort := routes[0].port == routes[len(routes)-1].port
+			if r.spoke && samePort { // the port has shown what it speaks
+				cancel(errInVain)
+				continue
+			}
+			if len(failed.Attempts) < len(routes) {
 				begin()
+			}
+			if r.spoke && len(failed.Attempts) == len(routes) {
+				// The host is there. A port that does not answer soon is
+				// dropped by a firewall, for which one could wait long.
+				timer.Reset(2 * headStart)
 			}
 		}
 	}
-	failed.Attempts = failed.Attempts[:started]
 	return nil, route{}, failed
 }
+
+// errInVain ends an attempt when another one has shown that it leads nowhere.
+var errInVain = errors.New("imapkit: given up because of how the other attempt ended")
 
 func (c *Client) addr(port int) string {
 	return net.JoinHostPort(hostWithoutBrackets(c.Host), strconv.Itoa(port))
@@ -139,30 +172,37 @@ func hostWithoutBrackets(host string) string {
 	return host
 }
 
-// try makes one attempt: dial, TLS as the route says, greeting.
-func (c *Client) try(ctx context.Context, way route) (*session, error) {
+// try makes one attempt: dial, TLS as the route says, greeting. What it is late
+// by counts as time that has passed. spoke tells whether the server answered in
+// the protocol that was tried, even if the attempt failed.
+func (c *Client) try(ctx context.Context, way route, late time.Duration) (s *session, spoke bool, err error) {
 	addr := c.addr(way.port)
 	dialing := time.Now()
-	nc, err := c.dial(ctx, addr)
+	limit := remaining(c.dialTimeout(), late)
+	nc, err := c.dial(ctx, addr, limit)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	left := c.dialTimeout()
-	if left > 0 {
-		left = max(left-time.Since(dialing), time.Millisecond)
-	}
-	s := &session{Conn: wire.NewConn(nc, c.limits(), &c.names, c.Logger), client: c}
-	if err := s.secure(ctx, way, left); err != nil {
+	s = &session{Conn: wire.NewConn(nc, c.limits(), &c.names, c.Logger), client: c, late: late}
+	if err := s.secure(ctx, way, remaining(limit, time.Since(dialing))); err != nil {
 		s.Discard()
-		return nil, err
+		return nil, s.spoke, err
 	}
 	c.debug("connected", "addr", addr, "security", way.security.String())
-	return s, nil
+	return s, true, nil
 }
 
-// dial connects within DialTimeout, through the proxy if there is one.
-func (c *Client) dial(ctx context.Context, addr string) (net.Conn, error) {
-	limit := c.dialTimeout()
+// remaining returns what is left of a limit: something, so that it is not taken
+// for none.
+func remaining(limit, passed time.Duration) time.Duration {
+	if limit <= 0 {
+		return limit
+	}
+	return max(limit-passed, time.Millisecond)
+}
+
+// dial connects within limit, through the proxy if there is one.
+func (c *Client) dial(ctx context.Context, addr string, limit time.Duration) (net.Conn, error) {
 	if limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, errDialTimeout)
@@ -175,16 +215,28 @@ func (c *Client) dial(ctx context.Context, addr string) (net.Conn, error) {
 	} else {
 		nc, err = new(net.Dialer).DialContext(ctx, "tcp", addr)
 	}
-	switch {
-	case err == nil:
+	if err == nil {
 		return nc, nil
+	}
+	switch {
 	case context.Cause(ctx) == errDialTimeout:
-		return nil, fmt.Errorf("%w: no connection to %s within %v", ErrTimeout, addr, limit)
+		cause := fmt.Errorf("%w: no connection to %s within %v", ErrTimeout, addr, c.dialTimeout())
+		return nil, throughProxy(err, cause)
 	case ctx.Err() != nil:
-		return nil, ctx.Err()
+		return nil, throughProxy(err, ended(ctx))
 	default:
 		return nil, fmt.Errorf("imapkit: %w", err)
 	}
+}
+
+// throughProxy replaces the cause of a proxy's error. Others are replaced as a
+// whole.
+func throughProxy(err, cause error) error {
+	var p *ProxyError
+	if errors.As(err, &p) {
+		return &ProxyError{Proxy: p.Proxy, Target: p.Target, Err: cause}
+	}
+	return cause
 }
 
 var errDialTimeout = errors.New("DialTimeout")
@@ -201,21 +253,29 @@ func (c *Client) dialProxy(ctx context.Context, addr string) (net.Conn, error) {
 		nc, err := c.Proxy.DialContext(ctx, "tcp", addr)
 		done <- result{nc, err}
 	}()
+	var r result
 	select {
-	case r := <-done:
-		if r.err == nil && r.nc == nil {
-			r.err = errors.New("the proxy dialer returned no connection")
-		}
-		return r.nc, r.err
+	case r = <-done:
 	case <-ctx.Done():
-		go func() {
-			if r := <-done; r.nc != nil {
-				r.nc.Close()
-			}
-		}()
-		return nil, ctx.Err()
+		select {
+		case r = <-done: // which names the proxy
+		case <-time.After(proxyGrace):
+			go func() {
+				if r := <-done; r.nc != nil {
+					r.nc.Close()
+				}
+			}()
+			return nil, ctx.Err()
+		}
 	}
+	if r.err == nil && r.nc == nil {
+		r.err = errors.New("the proxy dialer returned no connection")
+	}
+	return r.nc, r.err
 }
+
+// proxyGrace is what a dialer gets to return after the end of its context.
+const proxyGrace = 50 * time.Millisecond
 
 // secure takes in the greeting and brings up TLS. left is what DialTimeout has
 // left for TLS.
@@ -225,7 +285,7 @@ func (s *session) secure(ctx context.Context, way route, left time.Duration) err
 		if s.client.Security == SecurityAuto {
 			// A server that greets in clear waits for us here: that is found
 			// out no later than a greeting would be missed.
-			if g := s.client.greetingTimeout(); g > 0 && (left <= 0 || g < left) {
+			if g := remaining(s.client.greetingTimeout(), s.late); g > 0 && (left <= 0 || g < left) {
 				left = g
 			}
 		}
@@ -237,7 +297,7 @@ func (s *session) secure(ctx context.Context, way route, left time.Duration) err
 		if err := s.greet(ctx, way); err != nil {
 			return err
 		}
-		return s.upgrade(ctx, left)
+		return s.upgrade(ctx, way, left)
 	default:
 		return s.greet(ctx, way)
 	}
@@ -252,6 +312,7 @@ func (s *session) startTLS(ctx context.Context, limit time.Duration) error {
 	s.Begin(ctx, limit, false)
 	defer s.End()
 	state, err := s.StartTLS(cfg)
+	s.spoke = s.spoke || s.AnsweredTLS()
 	if err != nil {
 		return s.client.TLS.explain(err)
 	}
@@ -261,14 +322,17 @@ func (s *session) startTLS(ctx context.Context, limit time.Duration) error {
 
 // greet waits for the greeting (RFC 9051 section 7.1).
 func (s *session) greet(ctx context.Context, way route) error {
-	limit := s.client.greetingTimeout()
-	s.Begin(ctx, limit, false)
+	s.Begin(ctx, remaining(s.client.greetingTimeout(), s.late), false)
 	defer s.End()
 	status, err := s.Greeting()
 	switch {
 	case err == nil:
+		s.spoke = true
+	case errors.Is(err, ErrTimeout) && ctx.Err() == nil && s.tls == nil:
+		return fmt.Errorf("%w within %v; a server that wants TLS from the first byte waits as well",
+			ErrGreetingTimeout, s.client.greetingTimeout())
 	case errors.Is(err, ErrTimeout) && ctx.Err() == nil:
-		return fmt.Errorf("%w within %v", ErrGreetingTimeout, limit)
+		return fmt.Errorf("%w within %v", ErrGreetingTimeout, s.client.greetingTimeout())
 	case way.security == SecurityImplicitTLS && s.client.TLS.hint(err) != "":
 		// A TLS 1.3 server's refusal of our certificate shows only now.
 		return s.client.TLS.explain(err)
@@ -292,12 +356,12 @@ func (s *session) greet(ctx context.Context, way route) error {
 }
 
 // upgrade runs STARTTLS (RFC 9051 section 6.2.1).
-func (s *session) upgrade(ctx context.Context, limit time.Duration) error {
+func (s *session) upgrade(ctx context.Context, way route, limit time.Duration) error {
 	timeout := s.client.timeout()
 	s.Begin(ctx, timeout, false)
 	defer s.End()
-	if s.Caps() == nil {
-		if err := s.Run(s.Command("CAPABILITY")); err != nil {
+	if s.Caps() == nil && !s.client.hasWorked(way) {
+		if _, err := s.askCaps(); err != nil {
 			return err
 		}
 	}

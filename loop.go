@@ -121,7 +121,7 @@ func (l *loop) step() (*entry, error) {
 
 // fail ends the loop with an error.
 func (l *loop) fail(err error) {
-	l.err = l.folder.client.closedOr(err)
+	l.err = l.folder.client.outcome(err)
 	if l.lease != nil && l.inFlight() {
 		l.lease.s.Discard()
 	}
@@ -155,9 +155,7 @@ func (l *loop) attach() {
 		l.detach()
 		return
 	}
-	c.mu.Lock()
-	held.recall = l.recall
-	c.mu.Unlock()
+	c.offer(held, l.recall)
 }
 
 // prepare opens the folder, searches if that is still to do, and asks for the

@@ -30,33 +30,36 @@ type lease struct {
 	recall func()
 }
 
-// acquire returns a connection, one that has the folder open if there is one.
-// reused tells that it is not fresh, so that it may turn out dead.
-func (c *Client) acquire(ctx context.Context, what, folder string) (l *lease, reused bool, err error) {
+// acquire returns a connection, one that has the folder open if there is one, or
+// a fresh one. reused tells that it is not fresh, so that it may turn out dead.
+func (c *Client) acquire(ctx context.Context, op operation, fresh bool) (l *lease, reused bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, false, ended(ctx)
 	}
-	s, err := c.take(ctx, folder)
+	s, err := c.take(ctx, op.folder)
 	if err != nil {
 		return nil, false, err
 	}
 	if s != nil {
-		if s.Alive() {
-			return c.lend(s, what), true, nil
+		if !fresh && s.Alive() {
+			return c.lend(s, op), true, nil
 		}
-		c.debug("replacing a connection that was closed while idle", "cause", s.Err())
+		c.debug("replacing a connection", "cause", s.Err())
 		s.Discard()
 	}
-	fresh, err := c.dialAndLogin(ctx)
-	if err != nil {
-		c.giveUpSlot()
+	defer func() { // also if code of the program panics
+		if l == nil {
+			c.giveUpSlot()
+		}
+	}()
+	if s, err = c.dialAndLogin(ctx); err != nil {
 		return nil, false, err
 	}
-	return c.lend(fresh, what), false, nil
+	return c.lend(s, op), false, nil
 }
 
-func (c *Client) lend(s *session, what string) *lease {
-	l := &lease{s: s, what: what}
+func (c *Client) lend(s *session, op operation) *lease {
+	l := &lease{s: s, what: op.what, stream: op.lent}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pool.leases == nil {
@@ -72,54 +75,55 @@ func (c *Client) lend(s *session, what string) *lease {
 // take returns an idle connection, or nil for the right to make one.
 func (c *Client) take(ctx context.Context, folder string) (*session, error) {
 	c.mu.Lock()
-	for {
-		p := &c.pool
-		if c.closed {
-			c.mu.Unlock()
-			return nil, ErrClosed
-		}
-		if n := len(p.idle); n > 0 && len(p.waiters) == 0 {
-			i := n - 1
-			for k := n - 1; k >= 0; k-- {
-				if box := p.idle[k].Mailbox(); folder != "" && box != nil && box.Name == folder {
-					i = k
-					break
-				}
-			}
-			s := p.idle[i]
-			p.idle = slices.Delete(p.idle, i, i+1)
-			c.mu.Unlock()
-			return s, nil
-		}
-		if p.total < max(c.MaxConns, 1) {
-			p.total++
-			c.mu.Unlock()
-			return nil, nil
-		}
-		recall := c.recallable()
-		if recall == nil {
-			break
-		}
+	p := &c.pool
+	switch {
+	case c.closed:
 		c.mu.Unlock()
-		recall()
-		c.mu.Lock()
+		return nil, ErrClosed
+	case len(p.idle) > 0:
+		i := len(p.idle) - 1
+		for k, s := range p.idle {
+			if box := s.Mailbox(); folder != "" && box != nil && box.Name == folder {
+				i = k
+			}
+		}
+		s := p.idle[i]
+		p.idle = slices.Delete(p.idle, i, i+1)
+		c.mu.Unlock()
+		return s, nil
+	case p.total < max(c.MaxConns, 1):
+		p.total++
+		c.mu.Unlock()
+		return nil, nil
 	}
 	w := &waiter{got: make(chan *session, 1)}
-	c.pool.waiters = append(c.pool.waiters, w)
+	p.waiters = append(p.waiters, w)
+	c.callBack()
 	c.mu.Unlock()
 	return c.await(ctx, w)
 }
 
-// recallable returns how to get the connection of a loop back. Client.mu is held.
-func (c *Client) recallable() func() {
+// offer lets others have the connection of a loop while that is not reading:
+// recall gives it back.
+func (c *Client) offer(l *lease, recall func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.recall = recall
+	if len(c.pool.waiters) > 0 {
+		c.callBack()
+	}
+}
+
+// callBack makes one of the loops give its connection back, in the background,
+// because what is in flight may take a while to come. Client.mu is held.
+func (c *Client) callBack() {
 	for l := range c.pool.leases {
-		if l.recall != nil {
-			recall := l.recall
+		if recall := l.recall; recall != nil && !c.closed {
 			l.recall = nil
-			return recall
+			c.background.Go(recall)
+			return
 		}
 	}
-	return nil
 }
 
 // await waits for a connection: as long as operations take, or Timeout if it is
@@ -299,12 +303,16 @@ func (c *Client) dialAndLogin(ctx context.Context) (*session, error) {
 	defer func() { close(stop); <-watched }()
 	s, err := c.connect(ctx)
 	if err == nil {
-		if err = s.login(ctx); err != nil {
-			s.Discard()
+		ready := false
+		defer func() { // also if code of the program panics
+			if !ready {
+				s.Discard()
+			}
+		}()
+		if err = s.login(ctx); err == nil {
+			ready = true
+			return s, nil
 		}
-	}
-	if err == nil {
-		return s, nil
 	}
 	if context.Cause(ctx) == ErrClosed {
 		return nil, ErrClosed

@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -17,7 +19,9 @@ type session struct {
 	client   *Client
 	tls      *tls.ConnectionState
 	loggedIn bool
-	current  bool // the server has looked for changes in the open folder during this operation
+	spoke    bool          // the server has answered in the protocol that was tried
+	late     time.Duration // by which the attempt began after the first one
+	current  bool          // the server has looked for changes in the open folder during this operation
 }
 
 // serverError makes an error of a refusal.
@@ -34,19 +38,72 @@ func refusal(cmd *wire.Command) error {
 	return serverError(cmd.Name, cmd.Status)
 }
 
-// login authenticates with the strongest mechanism that is allowed and offered.
+// login makes the connection ready for use.
 func (s *session) login(ctx context.Context) error {
 	c := s.client
 	s.Begin(ctx, c.timeout(), false)
 	defer s.End()
-	if s.loggedIn {
-		return nil
-	}
-	if s.Caps() == nil {
-		if err := s.Run(s.Command("CAPABILITY")); err != nil {
+	if !s.loggedIn {
+		if err := s.authenticate(ctx); err != nil {
 			return err
 		}
+		s.loggedIn = true
 	}
+	if s.Caps() == nil {
+		s.SetCaps(c.recall(&c.capsAfter))
+	}
+	return s.identify()
+}
+
+// authenticate logs in. A server that has to be asked what it offers is asked
+// once per Client, and again if the log-in fails.
+func (s *session) authenticate(ctx context.Context) error {
+	c := s.client
+	s.Conceal(c.Password)
+	defer s.Reveal()
+	if s.Caps() != nil {
+		return s.authenticateAs(ctx)
+	}
+	before := c.recall(&c.capsBefore)
+	if before != nil {
+		s.SetCaps(before)
+		err := s.authenticateAs(ctx)
+		if err == nil || s.Err() != nil {
+			return err
+		}
+		if now, aerr := s.askCaps(); aerr != nil || maps.Equal(now, before) {
+			return err
+		}
+	} else if _, err := s.askCaps(); err != nil {
+		return err
+	}
+	c.remember(&c.capsBefore, s.Caps())
+	return s.authenticateAs(ctx)
+}
+
+// askCaps asks for the capabilities, which may remain unknown.
+func (s *session) askCaps() (imap.CapSet, error) {
+	err := s.Run(s.Command("CAPABILITY"))
+	return s.Caps(), err
+}
+
+// remember keeps what a server had to be asked for, and recall returns it.
+func (c *Client) remember(what *imap.CapSet, caps imap.CapSet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	*what = caps.Copy()
+}
+
+func (c *Client) recall(what *imap.CapSet) imap.CapSet {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *what
+}
+
+// authenticateAs logs in with the strongest mechanism that is allowed and
+// offered.
+func (s *session) authenticateAs(ctx context.Context) error {
+	c := s.client
 	secure := s.tls != nil
 	list, err := mechanismsFor(c, s.Caps(), secure, s.tls)
 	if err != nil {
@@ -70,7 +127,6 @@ func (s *session) login(ctx context.Context) error {
 			c.mu.Lock()
 			c.mechanism = m
 			c.mu.Unlock()
-			s.loggedIn = true
 			c.debug("logged in", "mechanism", string(m))
 			return nil
 		}
@@ -103,6 +159,7 @@ func (s *session) loginWith(ctx context.Context, m AuthMechanism, others []AuthM
 			if secret, err = s.token(ctx, refresh); err != nil {
 				return nil, err
 			}
+			s.Conceal(secret)
 		}
 		mech, err := s.client.saslClient(m, secret, s.tls)
 		if err != nil {
@@ -123,7 +180,7 @@ func (s *session) loginWith(ctx context.Context, m AuthMechanism, others []AuthM
 		}
 		detail := error(refused)
 		if x, ok := mech.(explainer); ok && x.Refusal() != "" {
-			detail = fmt.Errorf("%w (%s)", refused, x.Refusal())
+			detail = fmt.Errorf("%w (%s)", refused, s.Redact(x.Refusal()))
 		}
 		if err != nil { // the exchange was broken off by us
 			return nil, err
@@ -132,17 +189,40 @@ func (s *session) loginWith(ctx context.Context, m AuthMechanism, others []AuthM
 	}
 }
 
-// token asks the TokenSource, which may take its time over the network: the
-// connection's time-out does not count it.
+// token asks the TokenSource, which may take its time over the network: Timeout
+// does not count it. One that does not notice the end of its context is left
+// behind.
 func (s *session) token(ctx context.Context, refresh bool) (string, error) {
-	token, err := s.client.TokenSource.Token(ctx, refresh)
-	if err != nil {
-		return "", fmt.Errorf("imapkit: TokenSource: %w", err)
+	s.End()
+	defer s.Begin(ctx, s.client.timeout(), false)
+	type result struct {
+		token    string
+		err      error
+		panicked any
 	}
-	if token == "" {
-		return "", errors.New("imapkit: TokenSource returned an empty token")
+	done := make(chan result, 1)
+	go func() {
+		var r result
+		defer func() {
+			r.panicked = recover()
+			done <- r
+		}()
+		r.token, r.err = s.client.TokenSource.Token(ctx, refresh)
+	}()
+	select {
+	case r := <-done:
+		switch {
+		case r.panicked != nil:
+			panic(r.panicked)
+		case r.err != nil:
+			return "", fmt.Errorf("imapkit: TokenSource: %w", r.err)
+		case r.token == "":
+			return "", errors.New("imapkit: TokenSource returned an empty token")
+		}
+		return r.token, nil
+	case <-ctx.Done():
+		return "", ended(ctx)
 	}
-	return token, nil
 }
 
 // capabilities returns what the server can do, asking it if it has not said so.
@@ -158,6 +238,7 @@ func (s *session) capabilities() (imap.CapSet, error) {
 		if s.Caps() == nil {
 			s.SetCaps(imap.CapSet{})
 		}
+		s.client.remember(&s.client.capsAfter, s.Caps())
 	}
 	return s.Caps(), nil
 }

@@ -211,7 +211,7 @@ func (f *Folder) Raw(ctx context.Context, uids []imap.UID) iter.Seq2[RawMessage,
 			if err == io.EOF {
 				return
 			}
-			if !yield(msg, f.client.closedOr(err)) || err != nil {
+			if !yield(msg, f.client.outcome(err)) || err != nil {
 				return
 			}
 		}
@@ -276,6 +276,9 @@ func (r *rawLoop) ask(s *session) error {
 // next returns the next message, or io.EOF after the last.
 func (r *rawLoop) next(s *session) (RawMessage, error) {
 	for {
+		if err := s.Err(); err != nil { // the context may end while all has arrived
+			return RawMessage{}, err
+		}
 		m, err := r.first, r.ended
 		if m == nil && err == nil {
 			m, err = r.reader.Next()
@@ -441,8 +444,12 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
 	}
-	var n int
-	var err error
+	n, err := 0, r.conn.Err() // the context may end while all has arrived
+	if err != nil {
+		r.err = r.client.outcome(err)
+		r.giveBack()
+		return 0, r.err
+	}
 	if r.body != nil {
 		n, err = r.body.Read(p)
 	} else {
@@ -451,7 +458,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 	if err == io.EOF {
 		r.err = io.EOF
 		if ferr := r.lease.s.finishFetch(r.reader); ferr != nil {
-			r.err = r.client.closedOr(ferr)
+			r.err = r.client.outcome(ferr)
 		} else if rerr := refusal(r.cmd); rerr != nil {
 			r.err = rerr
 		}
@@ -459,7 +466,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		return n, r.err
 	}
 	if err != nil {
-		r.err = r.client.closedOr(err)
+		r.err = r.client.outcome(err)
 		r.giveBack()
 	}
 	return n, r.err

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,13 @@ import (
 // it takes in what the server said meanwhile, and notices if the server has
 // closed it.
 func (c *Conn) Alive() bool {
+	if c.lost == nil && c.bye == nil && c.r == c.w && !readable(c.transport) {
+		return c.Err() == nil
+	}
+	// A transport that only pretends to know deadlines is closed here, rather
+	// than waited for.
+	c.Begin(context.Background(), 100*glance, false)
+	defer c.End()
 	for c.lost == nil && c.bye == nil {
 		if !c.tryFill() {
 			break
@@ -25,11 +33,10 @@ func (c *Conn) Alive() bool {
 			c.dispatch(resp)
 		}
 	}
-	c.release()
 	if c.bye != nil && c.lost == nil {
 		c.fail(c.explain(io.EOF))
 	}
-	return c.lost == nil
+	return c.Err() == nil
 }
 
 // glance is how long to wait for what is already there. A TLS record may be
@@ -41,7 +48,9 @@ func (c *Conn) tryFill() bool {
 	if !readable(c.transport) {
 		return false
 	}
-	c.transport.SetReadDeadline(time.Now().Add(glance))
+	if c.transport.SetReadDeadline(time.Now().Add(glance)) != nil {
+		return false // a channel of SSH, for instance, has no deadlines
+	}
 	defer c.transport.SetReadDeadline(time.Time{})
 	if c.buf == nil {
 		c.buf = *buffers.Get().(*[]byte)
@@ -59,8 +68,7 @@ func (c *Conn) tryFill() bool {
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("imapkit: connection closed by the server while idle: %w", io.ErrUnexpectedEOF)
 		}
-		c.lost = err
-		c.Abort(err)
+		c.fail(err)
 	}
 	return false
 }

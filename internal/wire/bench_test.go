@@ -43,9 +43,10 @@ func benchmarkFetch(b *testing.B, n int, stream bool, line func(i int) string) {
 func BenchmarkEnvelopes(b *testing.B) {
 	benchmarkFetch(b, 10_000, false, func(i int) string {
 		from := `(("=?utf-8?q?J=C3=B6rg?= Maier" NIL "jm` + fmt.Sprint(i) + `" "one.example"))`
-		return fmt.Sprintf("* %d FETCH (UID %d FLAGS (\\Seen) INTERNALDATE \"17-Jul-2023 02:44:25 -0700\" RFC822.SIZE 4286 "+
-			"ENVELOPE (\"Mon, 17 Jul 2023 02:23:25 -0700 (PDT)\" \"Minutes of meeting %d\" %s %s %s "+
-			"((NIL NIL \"list\" \"two.example\")(\"Ann\" NIL \"ann\" \"two.example\")) NIL NIL \"<a%d@one.example>\" \"<b%d@one.example>\"))\r\n",
+		return fmt.Sprintf(`* %d FETCH (UID %d FLAGS (\Seen) INTERNALDATE "17-Jul-2023 02:44:25 -0700" RFC822.SIZE 4286 `+
+			`ENVELOPE ("Mon, 17 Jul 2023 02:23:25 -0700 (PDT)" "Minutes of meeting %d" %s %s %s `+
+			`((NIL NIL "list" "two.example")("Ann" NIL "ann" "two.example")) NIL NIL `+
+			`"<a%d@one.example>" "<b%d@one.example>"))`+"\r\n",
 			i, i, i, from, from, from, i, i)
 	})
 }
@@ -58,9 +59,10 @@ func BenchmarkFlags(b *testing.B) {
 
 func BenchmarkBodyStructures(b *testing.B) {
 	benchmarkFetch(b, 10_000, false, func(i int) string {
-		return fmt.Sprintf("* %d FETCH (UID %d BODYSTRUCTURE ((\"text\" \"plain\" (\"charset\" \"utf-8\" \"format\" \"flowed\") NIL NIL "+
-			"\"quoted-printable\" 1152 23 NIL NIL NIL NIL)(\"application\" \"pdf\" (\"name\" \"a.pdf\") NIL NIL \"base64\" 45520 NIL "+
-			"(\"attachment\" (\"filename\" \"a.pdf\")) NIL NIL) \"mixed\" (\"boundary\" \"b%d\") NIL NIL NIL))\r\n", i, i, i)
+		return fmt.Sprintf(`* %d FETCH (UID %d BODYSTRUCTURE (`+
+			`("text" "plain" ("charset" "utf-8" "format" "flowed") NIL NIL "quoted-printable" 1152 23 NIL NIL NIL NIL)`+
+			`("application" "pdf" ("name" "a.pdf") NIL NIL "base64" 45520 NIL ("attachment" ("filename" "a.pdf")) NIL NIL) `+
+			`"mixed" ("boundary" "b%d") NIL NIL NIL))`+"\r\n", i, i, i)
 	})
 }
 

@@ -72,7 +72,9 @@ func TestCodesOfBillionsOfMessagesAreRefused(t *testing.T) {
 }
 
 func TestUnreadableCodes(t *testing.T) {
-	for _, args := range []string{"", "1", "1 2", "1 2 *", "1 0 2", "0 1 2", "1 2,, 3,4", "1 2:3 4", "x 1 2", "4294967296 1 2", "1 1:4294967296 1"} {
+	for _, args := range []string{
+		"", "1", "1 2", "1 2 *", "1 0 2", "0 1 2", "1 2,, 3,4", "1 2:3 4", "x 1 2", "4294967296 1 2", "1 1:4294967296 1",
+	} {
 		if v, src, dst, ok := ParseCopyUID(args); ok || v != 0 || src != nil || dst != nil {
 			t.Errorf("COPYUID %q: got %d %v %v", args, v, src, dst)
 		}
@@ -111,7 +113,9 @@ func TestRecordedVanished(t *testing.T) {
 // FuzzCodes checks that what is read of a code can be expanded, and is what was
 // sent.
 func FuzzCodes(f *testing.F) {
-	for _, args := range []string{"38505 304,319:320 3956:3958", "1 5:3 10:12", `1 "3:4" "1:2"`, "1 1:4294967295 1:4294967295", "1 1:2,"} {
+	for _, args := range []string{
+		"38505 304,319:320 3956:3958", "1 5:3 10:12", `1 "3:4" "1:2"`, "1 1:4294967295 1:4294967295", "1 1:2,",
+	} {
 		f.Add(args)
 	}
 	f.Fuzz(func(t *testing.T, args string) {
@@ -124,10 +128,12 @@ func FuzzCodes(f *testing.F) {
 			}
 			return n
 		}
-		if validity, src, dst, ok := ParseCopyUID(args); ok && (validity == 0 || count(src) != count(dst) || count(src) > mostCopies) {
+		validity, src, dst, ok := ParseCopyUID(args)
+		if ok && (validity == 0 || count(src) != count(dst) || count(src) > mostCopies) {
 			t.Errorf("%q: %d %v %v", args, validity, src, dst)
 		}
-		if validity, uids, ok := ParseAppendUID(args); ok && (validity == 0 || count(uids) == 0 || count(uids) > mostCopies) {
+		validity, uids, ok := ParseAppendUID(args)
+		if ok && (validity == 0 || count(uids) == 0 || count(uids) > mostCopies) {
 			t.Errorf("%q: %d %v", args, validity, uids)
 		}
 		if list, ok := ParseModified(args); ok {

@@ -33,9 +33,10 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return 
 type Conn struct {
 	guard
 
-	nc  net.Conn // what is read and written: the transport or TLS over it
-	lim Limits
-	log *slog.Logger
+	nc    net.Conn // what is read and written: the transport or TLS over it
+	below *tracked // what is below TLS, if there is TLS
+	lim   Limits
+	log   *slog.Logger
 
 	// The unread bytes are buf[r:w]. buf is nil while the connection is idle.
 	buf  []byte
@@ -53,7 +54,8 @@ type Conn struct {
 
 	bye     *Status     // the server's BYE, if it said so
 	caps    imap.CapSet // nil: unknown
-	utf8    bool        // UTF8=ACCEPT is enabled
+	utf8    bool        // in quoted strings: UTF8=ACCEPT is enabled, or IMAP4rev2 is all there is
+	secrets []string    // not to be repeated in logs and errors
 	names   *Names
 	mailbox *Mailbox // the open one; nil: none
 	guest   *Guest   // go-imap, once it has moved in
@@ -79,7 +81,8 @@ func (c *Conn) StartTLS(cfg *tls.Config) (*tls.ConnectionState, error) {
 		return nil, c.fail(fmt.Errorf("%w: data in clear between STARTTLS and the TLS handshake", ErrProtocol))
 	}
 	c.caps, c.bye = nil, nil
-	t := tls.Client(c.nc, cfg)
+	c.below = &tracked{Conn: c.nc, g: &c.guard}
+	t := tls.Client(c.below, cfg)
 	c.nc = t
 	c.enter()
 	err := t.Handshake()
@@ -89,6 +92,41 @@ func (c *Conn) StartTLS(cfg *tls.Config) (*tls.ConnectionState, error) {
 	}
 	state := t.ConnectionState()
 	return &state, nil
+}
+
+// tracked is the transport below TLS. On a slow line a TLS record takes a while
+// to come; the bytes of it that do come are no silence.
+type tracked struct {
+	net.Conn
+	g     *guard
+	first byte // that came
+	read  bool // something came
+}
+
+func (t *tracked) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	if n > 0 {
+		if !t.read {
+			t.first, t.read = p[0], true
+		}
+		t.g.progress()
+	}
+	return n, err
+}
+
+func (t *tracked) Write(p []byte) (int, error) {
+	n, err := t.Conn.Write(p)
+	if n > 0 {
+		t.g.progress()
+	}
+	return n, err
+}
+
+// AnsweredTLS reports whether the server answered StartTLS in TLS, be it with a
+// refusal: with a record that holds an alert or a handshake message (RFC 8446
+// section 5.1).
+func (c *Conn) AnsweredTLS() bool {
+	return c.below != nil && c.below.read && (c.below.first == 21 || c.below.first == 22)
 }
 
 // NetConn returns the transport, or TLS over it.
@@ -191,19 +229,23 @@ func (e *ByeError) Error() string {
 // Unwrap returns the transport's error.
 func (e *ByeError) Unwrap() error { return e.Err }
 
+// writeSize is how much is written at once. Each write that gets through counts
+// as progress: it must not take long on a slow line.
+const writeSize = 16 << 10
+
 // write writes all of p to the transport; an error is final.
 func (c *Conn) write(p []byte) error {
-	if c.lost != nil {
-		return c.lost
+	for len(p) > 0 && c.lost == nil {
+		c.enter()
+		n, err := c.nc.Write(p[:min(len(p), writeSize)])
+		c.leave()
+		c.sent += int64(n)
+		if err != nil {
+			return c.fail(c.explain(c.lastWords(err)))
+		}
+		p = p[n:]
 	}
-	c.enter()
-	n, err := c.nc.Write(p)
-	c.leave()
-	c.sent += int64(n)
-	if err != nil {
-		return c.fail(c.explain(c.lastWords(err)))
-	}
-	return nil
+	return c.lost
 }
 
 // lastWords looks for a BYE in what had arrived before a write failed.

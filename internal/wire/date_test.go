@@ -56,7 +56,10 @@ func TestDatesOfMessages(t *testing.T) {
 // does not know what the names of zones mean, and puts 1950 to 1968 in the next
 // century where RFC 5322 section 4.3 does not.
 func FuzzDates(f *testing.F) {
-	for _, sent := range []string{"Mon, 30 Oct 2017 11:05:21 +0800 (CST)", "1 Jan 49 00:00 GMT", "31 Dec 50 23:59:59 -1200", "17-Jul-1996 02:44:25 -0700"} {
+	for _, sent := range []string{
+		"Mon, 30 Oct 2017 11:05:21 +0800 (CST)", "1 Jan 49 00:00 GMT", "31 Dec 50 23:59:59 -1200",
+		"17-Jul-1996 02:44:25 -0700",
+	} {
 		f.Add(sent)
 	}
 	f.Fuzz(func(t *testing.T, sent string) {

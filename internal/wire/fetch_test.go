@@ -71,21 +71,25 @@ func TestLiteralsThatBelongToNoBodyCostNothingElse(t *testing.T) {
 }
 
 func TestAnUnreadableItemCostsThatItemOnly(t *testing.T) {
-	for items, bad := range map[string]Items{
-		`ENVELOPE ("x" "y") UID 7 FLAGS (\Seen)`:                                         ItemEnvelope,
-		`ENVELOPE (NIL "a"b" NIL NIL NIL NIL NIL NIL NIL NIL) UID 7 FLAGS (\Seen)`:       ItemEnvelope,
-		`ENVELOPE (NIL "s" NIL NIL NIL NIL NIL NIL NIL "<a>" "<b>") UID 7 FLAGS (\Seen)`: ItemEnvelope,
-		`BODYSTRUCTURE ("text" "plain") UID 7 FLAGS (\Seen)`:                             ItemBodyStructure,
-		`INTERNALDATE "yesterday" UID 7 FLAGS (\Seen)`:                                   ItemDate,
-		`RFC822.SIZE many UID 7 FLAGS (\Seen)`:                                           ItemSize,
-		`MODSEQ (x) UID 7 FLAGS (\Seen)`:                                                 ItemModSeq,
+	const rest = ` UID 7 FLAGS (\Seen)`
+	for _, tt := range []struct {
+		bad   Items
+		items string
+	}{
+		{ItemEnvelope, `ENVELOPE ("x" "y")`},
+		{ItemEnvelope, `ENVELOPE (NIL "a"b" NIL NIL NIL NIL NIL NIL NIL NIL)`},
+		{ItemEnvelope, `ENVELOPE (NIL "s" NIL NIL NIL NIL NIL NIL NIL "a" "b")`},
+		{ItemBodyStructure, `BODYSTRUCTURE ("text" "plain")`},
+		{ItemDate, `INTERNALDATE "yesterday"`},
+		{ItemSize, `RFC822.SIZE many`},
+		{ItemModSeq, `MODSEQ (x)`},
 	} {
-		m := fetchedOne(t, items)
-		if m.UID != 7 || len(m.Flags) != 1 || m.Bad != bad || m.Items != ItemUID|ItemFlags || m.Err == nil {
-			t.Errorf("%s: got %+v", items, m)
+		m := fetchedOne(t, tt.items+rest)
+		if m.UID != 7 || len(m.Flags) != 1 || m.Bad != tt.bad || m.Items != ItemUID|ItemFlags || m.Err == nil {
+			t.Errorf("%s: got %+v", tt.items, m)
 		}
 		if m.Envelope != nil || m.BodyStructure != nil {
-			t.Errorf("%s: part of the unreadable item is there", items)
+			t.Errorf("%s: part of the unreadable item is there", tt.items)
 		}
 	}
 }

@@ -120,6 +120,9 @@ func (c *Conn) frameNext(fill func() error) (*Response, error) {
 		c.debug("skipped what is no response", resp.Parser.rest())
 		return nil, errJunk
 	}
+	if c.secrets != nil && resp.Tag != "+" && resp.Status.CodeName() != "CAPABILITY" {
+		resp.Status.Code, resp.Status.Text = c.Redact(resp.Status.Code), c.Redact(resp.Status.Text)
+	}
 	return resp, nil
 }
 
@@ -388,5 +391,5 @@ func (c *Conn) debug(msg string, b []byte) {
 	if len(b) > 200 {
 		b = b[:200]
 	}
-	c.log.Debug(msg, "response", string(b))
+	c.log.Debug(msg, "response", c.Redact(string(b)))
 }

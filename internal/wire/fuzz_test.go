@@ -132,7 +132,9 @@ func FuzzMailboxNames(f *testing.F) {
 // FuzzCommandArguments checks that a string is one argument of one command,
 // whatever it is and however it is sent.
 func FuzzCommandArguments(f *testing.F) {
-	for _, s := range []string{"", "x", `a"b\c`, "a\r\nk9 LOGOUT", "{5}", "{5+}\r\nhello", "ünï", "(\\Deleted)", "inbox", "&", "\x00"} {
+	for _, s := range []string{
+		"", "x", `a"b\c`, "a\r\nk9 LOGOUT", "{5}", "{5+}\r\nhello", "ünï", "(\\Deleted)", "inbox", "&", "\x00",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -165,7 +167,9 @@ func checkSent(t *testing.T, cmd *Command, want string) {
 	t.Helper()
 	var sent []byte
 	for i, p := range cmd.parts {
-		if announced := strings.HasSuffix(string(sent), "}\r\n") && !strings.HasSuffix(string(sent), "+}\r\n"); i > 0 && announced != p.wait {
+		before := string(sent)
+		mustWait := strings.HasSuffix(before, "}\r\n") && !strings.HasSuffix(before, "+}\r\n")
+		if i > 0 && mustWait != p.wait {
 			t.Errorf("%q is sent without waiting for a continuation request", p.b)
 		}
 		sent = append(sent, p.b...)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -23,7 +24,7 @@ type guard struct {
 	mu      sync.Mutex
 	why     error // first reason for Abort
 	timer   *time.Timer
-	op      int           // number of the operation under way, so that a late timer is not taken for a new one's
+	op      int           // number of the operation under way
 	limit   time.Duration // of this operation
 	silence bool          // limit counts silence only
 	stop    func() bool   // ends the watch on the context
@@ -62,11 +63,14 @@ func (g *guard) begin(ctx context.Context, timeout time.Duration, silence bool) 
 	defer g.mu.Unlock()
 	g.op++
 	g.limit, g.silence = timeout, silence
+	op := g.op
 	if ctx.Done() != nil {
-		g.stop = context.AfterFunc(ctx, func() { g.Abort(contextError(ctx)) })
+		g.stop = context.AfterFunc(ctx, func() {
+			g.mu.Lock()
+			g.cutShort(op, contextError(ctx))
+		})
 	}
 	if timeout > 0 {
-		op := g.op
 		g.timer = time.AfterFunc(timeout, func() { g.expire(op) })
 	}
 }
@@ -87,11 +91,7 @@ func (g *guard) end() {
 
 func (g *guard) expire(op int) {
 	g.mu.Lock()
-	if op != g.op {
-		g.mu.Unlock()
-		return
-	}
-	if g.silence {
+	if g.silence && op == g.op {
 		rest := g.limit
 		if since := g.waiting.Load(); since != 0 && !g.calm.Load() {
 			rest -= time.Since(epoch) - time.Duration(since)
@@ -102,8 +102,30 @@ func (g *guard) expire(op int) {
 			return
 		}
 	}
+	g.cutShort(op, fmt.Errorf("%w: no answer within %v", ErrTimeout, g.limit))
+}
+
+// cutShort is Abort for the operation op, if that is still under way: a timer or
+// a context that comes too late must not hit the next one. g.mu is held, and
+// not any more afterwards.
+func (g *guard) cutShort(op int, why error) {
+	current := op == g.op
+	if current && g.why == nil {
+		g.why = why
+	}
 	g.mu.Unlock()
-	g.Abort(fmt.Errorf("%w: no answer within %v", ErrTimeout, g.limit))
+	if current {
+		g.close()
+	}
+}
+
+// close closes the transport. TLS to a proxy would say good-bye first, which
+// takes as long as the proxy likes.
+func (g *guard) close() {
+	if t, ok := g.transport.(*tls.Conn); ok {
+		t.NetConn().Close()
+	}
+	g.transport.Close()
 }
 
 // Abort closes the transport. The first reason given is what the operation
@@ -114,7 +136,7 @@ func (g *guard) Abort(why error) {
 		g.why = why
 	}
 	g.mu.Unlock()
-	g.transport.Close()
+	g.close()
 }
 
 // cause returns the reason given to Abort, or nil.

@@ -174,7 +174,8 @@ func listed(t *testing.T, line string) (entry ListEntry) {
 }
 
 func TestARenamedFolderHasItsOldName(t *testing.T) {
-	if entry := listed(t, `() "/" "new" ("CHILDINFO" ("SUBSCRIBED") "OLDNAME" ("&AOQ-"))`); entry.Name != "new" || entry.OldName != "ä" {
+	entry := listed(t, `() "/" "new" ("CHILDINFO" ("SUBSCRIBED") "OLDNAME" ("&AOQ-"))`)
+	if entry.Name != "new" || entry.OldName != "ä" {
 		t.Errorf("got %+v", entry)
 	}
 }
@@ -203,7 +204,8 @@ func TestStatusHasOnlyWhatTheServerSaid(t *testing.T) {
 	if err := conn.Run(cmd); err != nil {
 		t.Fatal(err)
 	}
-	want := MailboxStatus{Name: "a", Items: StatusMessages | StatusMailboxID | StatusDeleted, Messages: 3, Deleted: 1, MailboxID: "F1"}
+	want := MailboxStatus{Name: "a", Messages: 3, Deleted: 1, MailboxID: "F1"}
+	want.Items = StatusMessages | StatusMailboxID | StatusDeleted
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
@@ -283,7 +285,8 @@ func TestRecordedUnaskedResponses(t *testing.T) {
 			t.Errorf("EXPUNGE %d, want %d", expunged, want.Expunge)
 		}
 		if want.Type != nil && !slices.ContainsFunc(status, func(s Status) bool {
-			return s.Type == *want.Type && (want.Code == nil || s.Code == *want.Code) && (want.Text == nil || s.Text == *want.Text)
+			return s.Type == *want.Type && (want.Code == nil || s.Code == *want.Code) &&
+				(want.Text == nil || s.Text == *want.Text)
 		}) {
 			t.Errorf("status responses %q", status)
 		}

@@ -1,9 +1,11 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-sasl"
@@ -11,6 +13,9 @@ import (
 
 // Greeting waits for the server's greeting and returns it.
 func (c *Conn) Greeting() (Status, error) {
+	if err := c.expectIMAP(); err != nil {
+		return Status{}, err
+	}
 	for {
 		resp, err := c.next()
 		if err != nil {
@@ -32,9 +37,52 @@ func (c *Conn) Greeting() (Status, error) {
 	}
 }
 
+// expectIMAP fails at once if the first line is that of another protocol: there
+// is nothing to wait for.
+func (c *Conn) expectIMAP() error {
+	for {
+		line, _, whole := bytes.Cut(bytes.TrimLeft(c.buf[c.r:c.w], "\r\n"), []byte("\n"))
+		switch {
+		case len(line) > 0 && (line[0] == '*' || line[0] == ' '): // IceWarp has begun with " NO"
+			return nil
+		case whole || len(line) > 200:
+			line = line[:min(len(line), 200)]
+			return c.fail(fmt.Errorf("%w: this is no IMAP server, it greets with %q", ErrProtocol, bytes.TrimSpace(line)))
+		}
+		if err := c.fill(); err != nil {
+			return err
+		}
+	}
+}
+
 func isWaiting(text string) bool {
 	const waiting = "Waiting for authentication process"
 	return len(text) >= len(waiting) && text[:len(waiting)] == waiting
+}
+
+// Conceal keeps words out of logs and of what is quoted from the server, which
+// may repeat what it does not like. Reveal ends that.
+func (c *Conn) Conceal(words ...string) {
+	for _, word := range words {
+		if len(word) >= shortestSecret {
+			c.secrets = append(c.secrets, word)
+		}
+	}
+}
+
+// Reveal forgets what was to be concealed.
+func (c *Conn) Reveal() { c.secrets = nil }
+
+// shortestSecret is the length from which on blotting out a word tells less than
+// it hides.
+const shortestSecret = 4
+
+// Redact blots out what is to be concealed.
+func (c *Conn) Redact(s string) string {
+	for _, word := range c.secrets {
+		s = strings.ReplaceAll(s, word, "***")
+	}
+	return s
 }
 
 // mostChallenges bounds how often a server may ask.
@@ -61,7 +109,9 @@ func (c *Conn) Authenticate(mech sasl.Client) (Status, error) {
 	cmd.Name = "AUTHENTICATE " + name
 	sentFirst := first == nil
 	if first != nil && before.Has(imap.CapSASLIR) {
-		cmd.Raw(encodeResponse(first, true))
+		encoded := encodeResponse(first, true)
+		c.Conceal(encoded)
+		cmd.Raw(encoded)
 		sentFirst = true
 	}
 	c.caps = nil
@@ -105,7 +155,9 @@ func (c *Conn) Authenticate(mech sasl.Client) (Status, error) {
 			c.out = append(c.out, "*\r\n"...)
 			continue
 		}
-		c.out = append(append(c.out, encodeResponse(answer, false)...), '\r', '\n')
+		encoded := encodeResponse(answer, false)
+		c.Conceal(encoded)
+		c.out = append(append(c.out, encoded...), '\r', '\n')
 	}
 	if cmd.Status.Type != "OK" {
 		return cmd.Status, gaveUp

@@ -46,12 +46,18 @@ func (c *Conn) Mailbox() *Mailbox { return c.mailbox }
 func (c *Conn) Caps() imap.CapSet { return c.caps }
 
 // SetCaps replaces what is known of the server's capabilities.
-func (c *Conn) SetCaps(caps imap.CapSet) { c.caps = caps }
+func (c *Conn) SetCaps(caps imap.CapSet) {
+	c.caps = caps
+	_, rev1 := caps[imap.CapIMAP4rev1]
+	if _, rev2 := caps[imap.CapIMAP4rev2]; rev2 && !rev1 {
+		c.utf8 = true // names and strings are UTF-8 without asking (RFC 9051 section 5.1)
+	}
+}
 
 // SetUTF8 tells whether the server takes UTF-8 in quoted strings.
 func (c *Conn) SetUTF8(on bool) { c.utf8 = on }
 
-// UTF8 reports whether UTF8=ACCEPT is enabled.
+// UTF8 reports whether the server takes UTF-8 in quoted strings.
 func (c *Conn) UTF8() bool { return c.utf8 }
 
 // Bye returns the server's BYE, or nil.
@@ -63,7 +69,7 @@ func (c *Conn) observe(r *Response) {
 	case "OK", "NO", "BAD", "BYE", "PREAUTH":
 		c.observeStatus(r)
 	case "CAPABILITY":
-		c.caps = parseCaps(string(r.rest()))
+		c.SetCaps(parseCaps(string(r.rest())))
 	case "EXISTS":
 		if c.mailbox != nil && r.HasNum {
 			c.mailbox.Messages = r.Num
@@ -83,7 +89,7 @@ func (c *Conn) observeStatus(r *Response) {
 	}
 	switch s.CodeName() {
 	case "CAPABILITY":
-		c.caps = parseCaps(s.CodeArgs())
+		c.SetCaps(parseCaps(s.CodeArgs()))
 	case "ALERT":
 		// RFC 9051 section 7.1: the user must be told.
 		c.log.Warn("the server alerts: " + s.Text)
