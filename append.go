@@ -48,19 +48,21 @@ func (f *Folder) Append(ctx context.Context, msg io.Reader, size int64, opts App
 	op.folder, op.changes, op.stream = "", true, true // any connection will do
 	var uid imap.UID
 	var failed error
-	err = f.client.do(ctx, op, func(s *session) error {
-		if source.begun {
-			return failed // on the connection before this one
-		}
-		cmd, err := s.appending(f.name, source)
-		if err == nil {
-			err = source.outcome(s, cmd, s.change(cmd))
-		}
-		if err == nil {
-			uid = f.appended(cmd.Status)
-		}
-		failed = err
-		return err
+	err = f.client.patiently(ctx, func() error {
+		return f.client.do(ctx, op, func(s *session) error {
+			if source.begun {
+				return failed // on the connection before this one
+			}
+			cmd, err := s.appending(f.name, source)
+			if err == nil {
+				err = source.outcome(s, cmd, s.change(cmd))
+			}
+			if err == nil {
+				uid = f.appended(cmd.Status)
+			}
+			failed = err
+			return err
+		})
 	})
 	if errors.Is(err, ErrUnknownOutcome) {
 		return f.settle(ctx, source, err)
@@ -92,6 +94,9 @@ func (src *source) outcome(s *session, cmd *wire.Command, err error) error {
 	if s.Err() != nil && !cmd.Done && !src.complete() {
 		// The server cannot have taken what it has not got.
 		return fmt.Errorf("imapkit: APPEND was cut short, nothing was added: %w", s.Err())
+	}
+	if err != nil && src.begun {
+		return partlyDone{err} // the message cannot be read again
 	}
 	return err
 }

@@ -81,7 +81,7 @@ func (s *session) move(f *Folder, uids []imap.UID, to string, moved *UIDMap, spa
 			ErrProtocol, to, f.name)
 	}
 	if err := s.deleteUIDs(uids, spared); err != nil {
-		return fmt.Errorf("imapkit: the messages were copied to %s, but not removed from %s: %w", to, f.name, err)
+		return partlyDone{fmt.Errorf("imapkit: the messages were copied to %s, but not removed from %s: %w", to, f.name, err)}
 	}
 	return nil
 }

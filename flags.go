@@ -136,7 +136,10 @@ func addFlagList(cmd *wire.Command, flags []imap.Flag) *wire.Command {
 // partly tells, when a long list of UIDs was split, that some are done.
 func partly(err error, done, of int) error {
 	if of > 1 {
-		return fmt.Errorf("imapkit: %d of %d commands were done before: %w", done, of, err)
+		err = fmt.Errorf("imapkit: %d of %d commands were done before: %w", done, of, err)
+	}
+	if done > 0 {
+		return partlyDone{err}
 	}
 	return err
 }
@@ -158,11 +161,13 @@ func (f *Folder) withUIDs(ctx context.Context, op operation, uids []imap.UID, fn
 		return nil
 	}
 	sets := chunks(ascending(uids), longestLine, 1<<30)
-	return f.client.do(ctx, op, func(s *session) error {
-		if err := s.open(f); err != nil {
-			return err
-		}
-		return fn(s, sets)
+	return f.client.patiently(ctx, func() error {
+		return f.client.do(ctx, op, func(s *session) error {
+			if err := s.open(f); err != nil {
+				return err
+			}
+			return fn(s, sets)
+		})
 	})
 }
 

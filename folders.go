@@ -3,6 +3,8 @@ package imapkit
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -87,19 +89,47 @@ func (c *Client) administer(ctx context.Context, verb string, names ...string) e
 			return errors.New("imapkit: the folder name is empty")
 		}
 	}
-	return c.do(ctx, operation{what: verb + " " + names[0], changes: true}, func(s *session) error {
-		// A folder that is open in this connection cannot be deleted or
-		// renamed on every server (Courier).
-		if box := s.Mailbox(); box != nil && (verb == "DELETE" || verb == "RENAME") {
-			if err := s.unselect(); err != nil {
-				return err
+	removes := verb == "DELETE" || verb == "RENAME"
+	return c.patiently(ctx, func() error {
+		return c.do(ctx, operation{what: verb + " " + names[0], changes: true}, func(s *session) error {
+			// A folder that is open in this connection cannot be deleted or
+			// renamed on every server (Courier).
+			if removes && s.hasOpen(names[0]) {
+				if err := s.unselect(); err != nil {
+					return err
+				}
 			}
+			cmd := s.Command(verb)
+			for _, name := range names {
+				cmd.Mailbox(name)
+			}
+			err := s.change(cmd)
+			if removes && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
+				c.forget(names[0])
+			}
+			return err
+		})
+	})
+}
+
+// hasOpen reports whether the folder, or one below it, is open.
+func (s *session) hasOpen(name string) bool {
+	box := s.Mailbox()
+	return box != nil && strings.HasPrefix(box.Name, name)
+}
+
+// forget closes idle connections in which a folder is open whose name may
+// belong to another folder from now on.
+func (c *Client) forget(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pool.idle = slices.DeleteFunc(c.pool.idle, func(s *session) bool {
+		if !s.hasOpen(name) {
+			return false
 		}
-		cmd := s.Command(verb)
-		for _, name := range names {
-			cmd.Mailbox(name)
-		}
-		return s.change(cmd)
+		c.pool.total--
+		c.goodbye(s)
+		return true
 	})
 }
 
