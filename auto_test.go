@@ -104,18 +104,18 @@ func TestAutoWaitsForAServerThatIsSlow(t *testing.T) {
 		"greeting over TLS": scripted.NewTLS(t, nil, func(c *scripted.Conn) {
 			time.Sleep(slow)
 			c.AcceptLogin("IMAP4rev1 AUTH=PLAIN")
-			c.Stall()
+			c.Serve(scripted.Options{})
 		}),
 		"greeting in clear": scripted.New(t, func(c *scripted.Conn) {
 			time.Sleep(slow)
 			c.AcceptLogin("IMAP4rev1 STARTTLS AUTH=PLAIN")
-			c.Stall()
+			c.Serve(scripted.Options{})
 		}),
 		"handshake": scripted.New(t, func(c *scripted.Conn) {
 			time.Sleep(slow)
 			if c.StartTLS(nil) == nil {
 				c.AcceptLogin("IMAP4rev1 AUTH=PLAIN")
-				c.Stall()
+				c.Serve(scripted.Options{})
 			}
 		}),
 	}
@@ -219,7 +219,7 @@ func TestTheAttemptThatLosesIsClosed(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		if c.StartTLS(nil) == nil {
 			c.AcceptLogin("IMAP4rev1 AUTH=PLAIN")
-			c.Stall()
+			c.Serve(scripted.Options{})
 		}
 	})
 	c := onAuto(s)

@@ -227,7 +227,11 @@ func (c *Client) Capabilities(ctx context.Context) (imap.CapSet, error) {
 // change something. fn must wait for the commands it starts, and not use the
 // argument after it has returned. Do returns the error of fn.
 func (c *Client) Do(ctx context.Context, folder string, fn func(*imapclient.Client) error) error {
-	return c.do(ctx, operation{what: "Do", folder: folder, stream: true, lent: true}, func(s *session) error {
+	op := operation{what: "Do", folder: folder, stream: true, lent: true}
+	if folder != "" {
+		op.what += " in " + folder
+	}
+	return c.do(ctx, op, func(s *session) error {
 		err := s.Lend(ctx, folder, c.ReadOnly, fn)
 		if errors.Is(err, wire.ErrGuestReadOnly) {
 			return fmt.Errorf("%w: Do: %w", ErrReadOnly, err)

@@ -18,8 +18,9 @@ import (
 // first. When the server has rebuilt the folder since, calls return
 // [ErrUIDValidity] instead of touching the wrong messages.
 type Folder struct {
-	client *Client
-	name   string
+	client   *Client
+	name     string
+	progress func(done, total int) // see WithProgress; nil: nobody wants to know
 
 	mu          sync.Mutex
 	uidValidity uint32   // 0: not known yet

@@ -30,6 +30,7 @@ type loop struct {
 	sections int        // number of body sections in items
 	perChunk int
 	query    *node // still to be searched for; nil: the chunks are planned
+	total    int   // messages planned
 
 	ctx  context.Context
 	verb string
@@ -70,7 +71,7 @@ const aheadOf = 2
 
 // plan sets the messages to fetch.
 func (l *loop) plan(uids []imap.UID) {
-	l.query = nil
+	l.query, l.total = nil, len(uids)
 	l.todo = chunks(uids, longestLine, l.perChunk)
 }
 
@@ -79,13 +80,17 @@ func (l *loop) all(ctx context.Context, verb string) iter.Seq2[*entry, error] {
 	return func(yield func(*entry, error) bool) {
 		l.ctx, l.verb = ctx, verb
 		defer l.leave()
-		for {
+		for done := 0; ; {
 			e, err := l.step()
 			if err == io.EOF {
+				l.folder.report(l.total, l.total)
 				return
 			}
 			if !yield(e, err) || err != nil {
 				return
+			}
+			if done++; done < l.total {
+				l.folder.report(done, l.total)
 			}
 		}
 	}
@@ -321,7 +326,7 @@ func (l *loop) handOut(c *chunk) {
 		l.deliver(c, &c.entries[c.next])
 		c.next++
 	}
-	if c.held > l.folder.client.limits().Message {
+	if c.held > 0 && c.held > l.folder.client.limits().Message {
 		for i := c.next; i < len(c.entries); i++ {
 			if e := &c.entries[i]; e.info != nil && l.complete(e) {
 				l.deliver(c, e)

@@ -108,8 +108,12 @@ func (l Limits) withDefaults() wire.Limits {
 	}
 }
 
-// check finds mistakes in the fields before anything is dialed.
+// check finds mistakes in the fields before anything is dialed. It is the first
+// thing that every call does.
 func (c *Client) check() error {
+	if c.isClosed() {
+		return ErrClosed
+	}
 	c.checkOnce.Do(func() { c.checkErr = c.checkFields() })
 	return c.checkErr
 }

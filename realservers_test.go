@@ -125,6 +125,13 @@ func session(t *testing.T, c *imapkit.Client, subject string) {
 
 func TestThroughRealProxies(t *testing.T) {
 	server := servertest.Dovecot(t)
+	// Dovecot 2.3 makes an INBOX when it is opened first, and trips over itself
+	// when that happens in two connections at once.
+	first := clientFor(server, imapkit.SecurityNone)
+	defer first.Close()
+	if _, err := first.Select(limited(t), "INBOX"); err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]func(t *testing.T) (proxy.ContextDialer, error){
 		"Dante, SOCKS 5": func(t *testing.T) (proxy.ContextDialer, error) {
 			return imapkit.ProxyFromURL("socks5://" + servertest.Dante(t).Addr)

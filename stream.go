@@ -194,7 +194,8 @@ func (f *Folder) Raw(ctx context.Context, uids []imap.UID) iter.Seq2[RawMessage,
 		if len(uids) == 0 {
 			return
 		}
-		r := &rawLoop{folder: f, todo: chunks(ascending(uids), longestLine, mostPerFetch)}
+		wanted := ascending(uids)
+		r := &rawLoop{folder: f, todo: chunks(wanted, longestLine, mostPerFetch)}
 		l, err := r.start(ctx)
 		if err != nil {
 			yield(RawMessage{}, err)
@@ -206,13 +207,17 @@ func (f *Folder) Raw(ctx context.Context, uids []imap.UID) iter.Seq2[RawMessage,
 			}
 			f.client.finish(l)
 		}()
-		for {
+		for done, total := 0, len(wanted); ; {
 			msg, err := r.next(l.s)
 			if err == io.EOF {
+				f.report(total, total)
 				return
 			}
 			if !yield(msg, f.client.outcome(err)) || err != nil {
 				return
+			}
+			if done++; done < total {
+				f.report(done, total)
 			}
 		}
 	}

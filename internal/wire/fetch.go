@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -93,7 +94,7 @@ func (r *FetchReader) Add(cmd *Command) error {
 	if err := r.c.Send(cmd); err != nil {
 		return err
 	}
-	r.cmds = append(r.cmds, cmd)
+	r.cmds = append(slices.DeleteFunc(r.cmds, func(cmd *Command) bool { return cmd.Done }), cmd)
 	return r.c.Flush()
 }
 
