@@ -89,7 +89,8 @@ type Client struct {
 	tlsErr    error
 }
 
-// A TokenSource gives OAuth 2.0 access tokens (RFC 6750).
+// A TokenSource gives OAuth 2.0 access tokens (RFC 6750). It may be asked from
+// several goroutines at once.
 type TokenSource interface {
 	// Token returns an access token. refresh is true when the server refused
 	// the last one, so that a cached one must not be returned again.
@@ -134,11 +135,11 @@ func (c *Client) start(ctx context.Context, op operation, fn func(*session) erro
 		}
 		s := l.s
 		s.Begin(ctx, c.timeout(), op.stream)
-		s.current = false
+		s.current, s.used = false, false
 		if err = c.guarded(l, fn); err == nil {
 			return l, nil
 		}
-		dead := reused && s.Err() != nil && !s.Answered() && !errors.Is(err, ErrTimeout) && ctx.Err() == nil
+		dead := reused && !s.used && s.Err() != nil && !s.Answered() && !errors.Is(err, ErrTimeout) && ctx.Err() == nil
 		anonymous := c.isUnsafeLogin(err)
 		if anonymous {
 			s.Discard()
@@ -232,7 +233,10 @@ func (c *Client) Do(ctx context.Context, folder string, fn func(*imapclient.Clie
 		op.what += " in " + folder
 	}
 	return c.do(ctx, op, func(s *session) error {
-		err := s.Lend(ctx, folder, c.ReadOnly, fn)
+		err := s.Lend(ctx, folder, c.ReadOnly, func(gc *imapclient.Client) error {
+			s.used = true
+			return fn(gc)
+		})
 		if errors.Is(err, wire.ErrGuestReadOnly) {
 			return fmt.Errorf("%w: Do: %w", ErrReadOnly, err)
 		}

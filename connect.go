@@ -218,6 +218,9 @@ func (c *Client) dial(ctx context.Context, addr string, limit time.Duration) (ne
 	if err == nil {
 		return nc, nil
 	}
+	if end, ok := ctx.Deadline(); ok && !time.Now().Before(end) {
+		<-ctx.Done() // a dialer may notice a little earlier than the context
+	}
 	switch {
 	case context.Cause(ctx) == errDialTimeout:
 		cause := fmt.Errorf("%w: no connection to %s within %v", ErrTimeout, addr, c.dialTimeout())

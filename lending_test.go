@@ -26,6 +26,7 @@ func TestACallDoesNotWaitForALoopLongerThanItsContext(t *testing.T) {
 	}})
 	c := inClear(s)
 	defer c.Close()
+	began := time.Now()
 	for _, err := range c.Folder("INBOX").Messages(limited(t), imapkit.UIDs(101, 102), imapkit.ItemFlags) {
 		if err != nil {
 			t.Fatal(err)
@@ -37,6 +38,9 @@ func TestACallDoesNotWaitForALoopLongerThanItsContext(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 		break
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("leaving the loop took %v", took)
 	}
 }
 

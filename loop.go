@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -34,6 +35,8 @@ type loop struct {
 
 	ctx  context.Context
 	verb string
+
+	recalled atomic.Pointer[func(error)] // interrupts recall while that is reading
 
 	mu     sync.Mutex // held while reading
 	lease  *lease
@@ -428,6 +431,11 @@ func (l *loop) repair(s *session, c *chunk) error {
 func (l *loop) recall() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.lease != nil {
+		interrupt := l.lease.s.Interrupter()
+		l.recalled.Store(&interrupt)
+		defer l.recalled.Store(nil)
+	}
 	for l.lease != nil && len(l.sent) > 0 {
 		if err := l.pump(l.lease.s, false); err != nil {
 			l.fail(err)
@@ -449,6 +457,8 @@ func (l *loop) detach() {
 	l.lease = nil
 }
 
+var errLeft = errors.New("imapkit: the loop was left")
+
 const (
 	cheapToDiscard = 300             // messages without bodies: less than what connecting anew costs
 	discardTime    = 2 * time.Second // and no longer than this
@@ -457,6 +467,9 @@ const (
 // leave ends the loop, early or not. What is in flight is read and forgotten if
 // that is cheap, else the connection is dropped.
 func (l *loop) leave() {
+	if interrupt := l.recalled.Load(); interrupt != nil {
+		defer time.AfterFunc(discardTime, func() { (*interrupt)(errLeft) }).Stop()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.lease == nil {

@@ -124,7 +124,8 @@ func (c *Client) checkFields() error {
 	case c.Host == "":
 		return errors.New("imapkit: Client.Host is empty")
 	case strings.ContainsAny(host, " \t\r\n/@[]") || strings.Contains(host, ":") && net.ParseIP(strings.Split(host, "%")[0]) == nil:
-		return fmt.Errorf("imapkit: Client.Host %q is no host name or address", c.Host)
+		// What stands before an @ may be a password.
+		return fmt.Errorf("imapkit: Client.Host %q is no host name or address", c.Host[strings.LastIndexByte(c.Host, '@')+1:])
 	case c.Port < 0 || c.Port > 65535:
 		return fmt.Errorf("imapkit: Client.Port %d is not between 0 and 65535", c.Port)
 	case c.Security < SecurityAuto || c.Security > SecurityNone:
@@ -175,13 +176,13 @@ func ParseURL(rawURL string) (*Client, error) {
 	case c.Host == "":
 		return nil, errors.New("imapkit: URL: the host is missing")
 	case u.Path != "" && u.Path != "/":
-		return nil, fmt.Errorf("imapkit: URL: path %q is not supported", u.Path)
+		return nil, errors.New("imapkit: URL: a path is not supported; / in a password is written %2F")
 	case u.Fragment != "":
 		return nil, errors.New("imapkit: URL: a fragment is not supported; # in a password is written %23")
 	}
 	if port := u.Port(); port != "" {
 		if c.Port, err = strconv.Atoi(port); err != nil || c.Port < 1 || c.Port > 65535 {
-			return nil, fmt.Errorf("imapkit: URL: port %q is not between 1 and 65535", port)
+			return nil, errors.New("imapkit: URL: the port is not between 1 and 65535")
 		}
 	}
 	if u.User != nil {
@@ -237,7 +238,7 @@ func (c *Client) parseQuery(raw string) error {
 				return fmt.Errorf("imapkit: URL: maxconns %q is no number", value)
 			}
 		default:
-			return fmt.Errorf("imapkit: URL: unknown parameter %q", key)
+			return errors.New("imapkit: URL: a parameter is none of security, readonly, maxconns; ? in a password is written %3F")
 		}
 	}
 	return nil

@@ -148,7 +148,8 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 
 // partOf describes a part. A body structure that could not be read is made from
 // the message.
-func (f *Folder) partOf(ctx context.Context, verb string, uid imap.UID, path string, root imap.BodyStructure) (*Attachment, string, error) {
+func (f *Folder) partOf(ctx context.Context, verb string, uid imap.UID, path string,
+	root imap.BodyStructure) (part *Attachment, encoding string, err error) {
 	if root == nil {
 		m, err := f.fetchItems(ctx, verb, uid, "BODY.PEEK[]")
 		if err != nil {
@@ -162,8 +163,7 @@ func (f *Folder) partOf(ctx context.Context, verb string, uid imap.UID, path str
 	if found == nil {
 		return nil, "", fmt.Errorf("%w: it has no part %s: UID %d in %s", ErrNotFound, path, uid, f.name)
 	}
-	part := &Attachment{Part: path, ContentType: strings.ToLower(found.MediaType())}
-	encoding := ""
+	part = &Attachment{Part: path, ContentType: strings.ToLower(found.MediaType())}
 	if single, ok := found.(*imap.BodyStructureSinglePart); ok {
 		part.Name = single.Filename()
 		part.Params = single.Params

@@ -18,7 +18,14 @@ type pool struct {
 }
 
 // A waiter waits for a connection, or for the right to make one.
-type waiter struct{ got chan *session } // nil: make one
+type waiter struct{ got chan grant }
+
+// A grant is what a waiter gets: a connection, an error, or neither, which is
+// the right to make a connection.
+type grant struct {
+	s   *session
+	err error
+}
 
 // A lease is a connection in use.
 type lease struct {
@@ -49,7 +56,7 @@ func (c *Client) acquire(ctx context.Context, op operation, fresh bool) (l *leas
 	}
 	defer func() { // also if code of the program panics
 		if l == nil {
-			c.giveUpSlot()
+			c.giveUpSlot(ctx, err)
 		}
 	}()
 	if s, err = c.dialAndLogin(ctx); err != nil {
@@ -96,7 +103,7 @@ func (c *Client) take(ctx context.Context, folder string) (*session, error) {
 		c.mu.Unlock()
 		return nil, nil
 	}
-	w := &waiter{got: make(chan *session, 1)}
+	w := &waiter{got: make(chan grant, 1)}
 	p.waiters = append(p.waiters, w)
 	c.callBack()
 	c.mu.Unlock()
@@ -137,8 +144,8 @@ func (c *Client) await(ctx context.Context, w *waiter) (*session, error) {
 	}
 	for {
 		select {
-		case s := <-w.got:
-			return s, nil
+		case g := <-w.got:
+			return g.s, g.err
 		case <-c.done():
 			c.withdraw(w)
 			return nil, ErrClosed
@@ -165,10 +172,11 @@ func (c *Client) withdraw(w *waiter) {
 		return
 	}
 	c.mu.Unlock()
-	if s := <-w.got; s != nil {
-		c.putBack(s)
-	} else {
-		c.giveUpSlot()
+	switch g := <-w.got; {
+	case g.s != nil:
+		c.putBack(g.s)
+	case g.err == nil:
+		c.giveUpSlot(context.Background(), nil)
 	}
 }
 
@@ -193,7 +201,7 @@ func (c *Client) release(l *lease) {
 	c.mu.Unlock()
 	if l.s.Err() != nil {
 		l.s.Discard()
-		c.giveUpSlot()
+		c.giveUpSlot(context.Background(), nil)
 		return
 	}
 	c.putBack(l.s)
@@ -207,19 +215,29 @@ func (c *Client) putBack(s *session) {
 		c.pool.total--
 		s.Discard()
 	case len(c.pool.waiters) > 0:
-		c.pool.waiters[0].got <- s
+		c.pool.waiters[0].got <- grant{s: s}
 		c.pool.waiters = slices.Delete(c.pool.waiters, 0, 1)
 	default:
 		c.pool.idle = append(c.pool.idle, s)
 	}
 }
 
-// giveUpSlot lets somebody else make a connection.
-func (c *Client) giveUpSlot() {
+// giveUpSlot lets somebody else make a connection. If that has just failed, for
+// a reason that is not the caller's context, and there is no other connection to
+// wait for, all who wait have waited for this: otherwise each would find out by
+// itself, one time-out after another, or send the same wrong password again.
+func (c *Client) giveUpSlot(ctx context.Context, failed error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	its := ctx.Err() != nil || errors.Is(failed, context.DeadlineExceeded) || errors.Is(failed, context.Canceled)
+	if failed != nil && !its && c.pool.total == 1 {
+		for _, w := range c.pool.waiters {
+			w.got <- grant{err: failed}
+		}
+		c.pool.waiters = nil
+	}
 	if len(c.pool.waiters) > 0 {
-		c.pool.waiters[0].got <- nil
+		c.pool.waiters[0].got <- grant{}
 		c.pool.waiters = slices.Delete(c.pool.waiters, 0, 1)
 		return
 	}

@@ -317,3 +317,80 @@ func TestALogInThatServersChangeTheirMindAboutIsDoneAnew(t *testing.T) {
 		mu.Unlock()
 	}
 }
+
+func TestAServerThatSaysByeAndStaysIsLeft(t *testing.T) {
+	s := scripted.Serve(t, scripted.Options{Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"LIST": func(c *scripted.Conn, _ scripted.Command) {
+			c.Send("* BYE out of order")
+			c.Stall()
+		},
+	}})
+	c := inClear(s)
+	defer c.Close()
+	began := time.Now()
+	var said *imapkit.ServerError
+	if _, err := c.Folders(limited(t), ""); !errors.As(err, &said) || said.Text != "out of order" {
+		t.Errorf("error %v", err)
+	}
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestTheProgramsCodeIsNotRunTwice(t *testing.T) {
+	s := scripted.Serve(t, scripted.Options{Exists: 3, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID STORE": func(c *scripted.Conn, _ scripted.Command) { c.Close() },
+	}})
+	c := inClear(s)
+	defer c.Close()
+	if _, err := c.Select(limited(t), "INBOX"); err != nil { // so that the connection is an old one
+		t.Fatal(err)
+	}
+	runs := 0
+	err := c.Do(limited(t), "", func(gc *imapclient.Client) error {
+		runs++
+		return gc.Store(imap.UIDSetNum(101), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}, nil).Close()
+	})
+	if err == nil || runs != 1 || strings.Count(s.Received(), "UID STORE") != 1 {
+		t.Errorf("%d runs, error %v", runs, err)
+	}
+}
+
+func TestAllWhoWaitLearnThatThereIsNoConnection(t *testing.T) {
+	tests := map[string]struct {
+		server *scripted.Server
+		is     error
+	}{
+		"silence": {scripted.New(t, func(c *scripted.Conn) { c.Stall() }), imapkit.ErrGreetingTimeout},
+		"a wrong password": {scripted.Serve(t, scripted.Options{Caps: "IMAP4rev1 AUTH=PLAIN SASL-IR",
+			Handle: map[string]func(*scripted.Conn, scripted.Command){
+				"AUTHENTICATE": func(c *scripted.Conn, cmd scripted.Command) {
+					time.Sleep(200 * time.Millisecond) // in which the others come
+					c.No(cmd.Tag, "wrong password")
+				},
+			}}), imapkit.ErrAuthentication},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			c := inClear(tt.server)
+			c.GreetingTimeout = 400 * time.Millisecond
+			defer c.Close()
+			began := time.Now()
+			var all sync.WaitGroup
+			for range 10 {
+				all.Go(func() {
+					if _, err := c.Folders(limited(t), ""); !errors.Is(err, tt.is) {
+						t.Errorf("error %v", err)
+					}
+				})
+			}
+			all.Wait()
+			if took := time.Since(began); took > 900*time.Millisecond {
+				t.Errorf("it took %v", took)
+			}
+			if n := tt.server.Conns(); n != 1 {
+				t.Errorf("%d connections", n)
+			}
+		})
+	}
+}

@@ -339,7 +339,8 @@ func (s *session) searchFor(f *Folder, want string, roots ...*node) ([]*wire.Sea
 }
 
 // searchOnce sends searches in one charset.
-func (s *session) searchOnce(f *Folder, want, charset string, encode func(string) string, roots []*node) ([]*wire.SearchResult, error) {
+func (s *session) searchOnce(f *Folder, want, charset string, encode func(string) string,
+	roots []*node) ([]*wire.SearchResult, error) {
 	results := make([]*wire.SearchResult, len(roots))
 	cmds := make([]*wire.Command, len(roots))
 	for i, root := range roots {

@@ -21,6 +21,7 @@ type session struct {
 	loggedIn bool
 	spoke    bool          // the server has answered in the protocol that was tried
 	late     time.Duration // by which the attempt began after the first one
+	used     bool          // by the program's own code, which is not run twice
 	current  bool          // the server has looked for changes in the open folder during this operation
 }
 

@@ -45,7 +45,8 @@ func (f *Folder) FetchSeq(ctx context.Context, seqNum uint32) (*Message, error) 
 	}, func(m *wire.Fetched) bool { return m.Seq == seqNum })
 }
 
-func (f *Folder) fetchOne(ctx context.Context, which string, command func(*session) *wire.Command, is func(*wire.Fetched) bool) (*Message, error) {
+func (f *Folder) fetchOne(ctx context.Context, which string, command func(*session) *wire.Command,
+	is func(*wire.Fetched) bool) (*Message, error) {
 	op := f.operation("Fetch")
 	op.stream = true
 	var info *MessageInfo

@@ -63,7 +63,8 @@ func (f *Folder) Threads(ctx context.Context, q Query, algorithm imap.ThreadAlgo
 }
 
 // threadsHere arranges messages on the client's side.
-func (f *Folder) threadsHere(ctx context.Context, q Query, arrange func([]thread.Message) []*thread.Node) ([]*Thread, error) {
+func (f *Folder) threadsHere(ctx context.Context, q Query,
+	arrange func([]thread.Message) []*thread.Node) ([]*Thread, error) {
 	l, err := f.newLoop(q, []Item{ItemDate, threadFields})
 	if err != nil {
 		return nil, err

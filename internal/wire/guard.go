@@ -139,6 +139,19 @@ func (g *guard) Abort(why error) {
 	g.close()
 }
 
+// Interrupter returns a kind of Abort that does nothing once the operation under
+// way now has ended.
+func (c *Conn) Interrupter() func(why error) {
+	g := &c.guard
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	op := g.op
+	return func(why error) {
+		g.mu.Lock()
+		g.cutShort(op, why)
+	}
+}
+
 // cause returns the reason given to Abort, or nil.
 func (g *guard) cause() error {
 	g.mu.Lock()

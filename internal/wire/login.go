@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -45,7 +46,7 @@ func (c *Conn) expectIMAP() error {
 		switch {
 		case len(line) > 0 && (line[0] == '*' || line[0] == ' '): // IceWarp has begun with " NO"
 			return nil
-		case whole || len(line) > 200:
+		case whole || len(line) > 200 || c.w-c.r > 4<<10:
 			line = line[:min(len(line), 200)]
 			return c.fail(fmt.Errorf("%w: this is no IMAP server, it greets with %q", ErrProtocol, bytes.TrimSpace(line)))
 		}
@@ -201,6 +202,9 @@ func (c *Conn) Login(username, password string) (Status, error) {
 func (c *Conn) Logout() {
 	if c.lost == nil {
 		c.Run(c.Command("LOGOUT")) // the connection ends in any case
+	}
+	if t, ok := c.nc.(*tls.Conn); ok && c.lost == nil {
+		t.Close() // says good-bye in TLS as well
 	}
 	c.fail(errLoggedOut)
 	c.closeGuest()

@@ -2,8 +2,10 @@ package wire
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 )
@@ -81,11 +83,19 @@ func (c *Conn) observe(r *Response) {
 	}
 }
 
+// byePatience is how long a server may take from its BYE to closing the
+// connection.
+const byePatience = time.Second
+
 func (c *Conn) observeStatus(r *Response) {
 	s := r.Status
-	if s.Type == "BYE" && r.Tag == "" {
+	if s.Type == "BYE" && r.Tag == "" && c.bye == nil {
 		copied := s
 		c.bye = &copied
+		// The server has to close the connection now (RFC 9051 section 7.1.5).
+		// Nobody waits long for one that forgets to.
+		interrupt := c.Interrupter()
+		time.AfterFunc(byePatience, func() { interrupt(&ByeError{Status: copied, Err: io.ErrUnexpectedEOF}) })
 	}
 	switch s.CodeName() {
 	case "CAPABILITY":
