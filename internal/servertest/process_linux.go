@@ -50,7 +50,7 @@ func launch(t testing.TB, s spec, opts []Option) *process {
 func prefix() string {
 	dir := os.Getenv("IMAPKIT_SERVERS")
 	if dir == "" {
-		dir = "/var/tmp/imapkit-servers"
+		dir = "/var/cache/imapkit-servers"
 	}
 	if _, err := os.Stat(filepath.Join(dir, "usr")); err != nil {
 		return ""

@@ -134,11 +134,12 @@ type SearchResult struct {
 	ModSeq  uint64
 	Partial string    // the range that PARTIAL answers
 	last    uint64    // numbers in blocks
-	blocks  [][]Range // ranges in the order in which they came, in blocks that need not be copied to grow
+	block   []Range   // the ranges that came last, and
+	blocks  [][]Range // those before, in blocks that need not be copied to grow
 }
 
 // add appends a range, joining it with the one before.
-func (s *SearchResult) add(first, last uint64, lim Limits) error {
+func (s *SearchResult) add(first, last uint64, lim *Limits) error {
 	if first > last {
 		first, last = last, first
 	}
@@ -151,19 +152,18 @@ func (s *SearchResult) add(first, last uint64, lim Limits) error {
 	if s.last > uint64(lim.Result)/8 {
 		return fmt.Errorf("%w: a result of more than %d messages", ErrLimit, lim.Result/8)
 	}
-	n := len(s.blocks)
-	if n > 0 {
-		tail := &s.blocks[n-1][len(s.blocks[n-1])-1]
-		if first > 1 && tail.Last == uint32(first-1) {
-			tail.Last = uint32(last)
-			return nil
+	n := len(s.block)
+	if n > 0 && first > 1 && s.block[n-1].Last == uint32(first-1) {
+		s.block[n-1].Last = uint32(last)
+		return nil
+	}
+	if n == cap(s.block) {
+		if n > 0 {
+			s.blocks = append(s.blocks, s.block)
 		}
+		s.block = make([]Range, 0, min(max(16, 4*n), largestBlock))
 	}
-	if n == 0 || len(s.blocks[n-1]) == cap(s.blocks[n-1]) {
-		s.blocks = append(s.blocks, make([]Range, 0, min(16<<min(2*n, 16), largestBlock)))
-		n++
-	}
-	s.blocks[n-1] = append(s.blocks[n-1], Range{uint32(first), uint32(last)})
+	s.block = append(s.block, Range{uint32(first), uint32(last)})
 	return nil
 }
 
@@ -171,7 +171,7 @@ func (s *SearchResult) add(first, last uint64, lim Limits) error {
 const largestBlock = 64 << 10
 
 // Ranges returns the result in the order in which it came.
-func (s *SearchResult) Ranges() []Range { return slices.Concat(s.blocks...) }
+func (s *SearchResult) Ranges() []Range { return append(slices.Concat(s.blocks...), s.block...) }
 
 // Len returns the number of messages found.
 func (s *SearchResult) Len() int { return int(s.last) }
@@ -179,7 +179,7 @@ func (s *SearchResult) Len() int { return int(s.last) }
 // Numbers expands the result in the order in which it came.
 func (s *SearchResult) Numbers() []uint32 {
 	nums := make([]uint32, 0, s.last)
-	for _, block := range s.blocks {
+	for _, block := range append(slices.Clip(s.blocks), s.block) {
 		for _, r := range block {
 			for n := r.First; ; n++ {
 				nums = append(nums, n)
@@ -230,6 +230,29 @@ func (s *SearchResult) Collect(cmd *Command) func(*Response) bool {
 	}
 }
 
+// buffered reads those numbers that stand in the buffer with one blank behind
+// each, as nearly all do. What it leaves is for set.
+func (s *SearchResult) buffered(l *lineReader) error {
+	b := l.c.buf[l.c.r:l.c.w]
+	done := 0
+	for {
+		n, i := uint64(0), done
+		for i < len(b) && i < done+10 && b[i] >= '0' && b[i] <= '9' {
+			n = n*10 + uint64(b[i]-'0')
+			i++
+		}
+		if i == done || i == len(b) || b[i] != ' ' {
+			break
+		}
+		done = i + 1
+		if err := s.add(n, n, &l.c.lim); err != nil {
+			return err
+		}
+	}
+	l.skip(done)
+	return nil
+}
+
 // plain reads "1 2 3 (MODSEQ 4)". Anything else between the numbers is skipped.
 func (s *SearchResult) plain(l *lineReader) error {
 	for {
@@ -237,6 +260,9 @@ func (s *SearchResult) plain(l *lineReader) error {
 		case ch == 0 && l.done:
 			return nil
 		case ch >= '0' && ch <= '9':
+			if err := s.buffered(l); err != nil {
+				return err
+			}
 			if err := s.set(l); err != nil {
 				return err
 			}
@@ -341,7 +367,7 @@ func (s *SearchResult) set(l *lineReader) error {
 			}
 		}
 		if ok {
-			if err := s.add(first, last, l.c.lim); err != nil {
+			if err := s.add(first, last, &l.c.lim); err != nil {
 				return err
 			}
 		}
