@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -233,5 +234,31 @@ func TestAnExchangeThatFailsIsCancelled(t *testing.T) {
 	defer c.Close()
 	if err := c.Connect(limited(t)); err == nil {
 		t.Error("no error")
+	}
+}
+
+func TestTheCertificateMustBeThatOfTheHostThroughProxiesToo(t *testing.T) {
+	implicit := scripted.Serve(t, scripted.Options{TLS: true})
+	starttls := scripted.Serve(t, scripted.Options{Caps: "IMAP4rev1 STARTTLS AUTH=PLAIN"})
+	for _, mode := range []imapkit.Security{imapkit.SecurityImplicitTLS, imapkit.SecurityStartTLS, imapkit.SecurityAuto} {
+		for host, good := range map[string]bool{"localhost": true, "mail.example.org": false} {
+			t.Run(mode.String()+" "+host, func(t *testing.T) {
+				// The proxy leads every name to the same server.
+				p := &ports{to: map[string]string{"993": implicit.Addr, "143": starttls.Addr}}
+				c := &imapkit.Client{Host: host, Username: "user", Password: "secret", Security: mode, Proxy: p}
+				c.TLS.Config = &tls.Config{RootCAs: scripted.CertPool()}
+				defer c.Close()
+				err := c.Connect(limited(t))
+				var wrong x509.HostnameError
+				if good != (err == nil) || !good && (!errors.As(err, &wrong) || wrong.Host != host) {
+					t.Errorf("error %v", err)
+				}
+			})
+		}
+	}
+	for _, s := range []*scripted.Server{implicit, starttls} {
+		if got := s.Cleartext(); strings.Contains(got, "AUTHENTICATE") || strings.Contains(got, "LOGIN") {
+			t.Errorf("sent in clear:\n%s", got)
+		}
 	}
 }
