@@ -192,3 +192,48 @@ func TestASlowBodyIsNotCutWhileItFlows(t *testing.T) {
 		t.Errorf("read %q %v", b, err)
 	}
 }
+
+// TestACancelledContextEndsALoopAtOnce cancels at the first message, when the
+// others have arrived already.
+func TestACancelledContextEndsALoopAtOnce(t *testing.T) {
+	s := scripted.Serve(t, scripted.Options{Exists: 8})
+	c := inClear(s)
+	defer c.Close()
+	f := c.Folder("INBOX")
+	uids := []imap.UID{101, 102, 103, 104, 105, 106, 107, 108}
+	loops := map[string]func(ctx context.Context, each func(error)){
+		"Messages": func(ctx context.Context, each func(error)) {
+			for _, err := range f.Messages(ctx, imapkit.All()) {
+				each(err)
+			}
+		},
+		"FetchAll": func(ctx context.Context, each func(error)) {
+			for _, err := range f.FetchAll(ctx, uids) {
+				each(err)
+			}
+		},
+		"Raw": func(ctx context.Context, each func(error)) {
+			for _, err := range f.Raw(ctx, uids) {
+				each(err)
+			}
+		},
+	}
+	for name, loop := range loops {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			var steps []error
+			loop(ctx, func(err error) {
+				steps = append(steps, err)
+				cancel()
+				time.Sleep(20 * time.Millisecond) // for all to arrive, and for the end of the context to be noticed
+			})
+			if len(steps) != 2 || steps[0] != nil || !errors.Is(steps[1], context.Canceled) {
+				t.Errorf("steps %v, want one message and context.Canceled", steps)
+			}
+			if _, err := f.Search(limited(t), imapkit.All()); err != nil {
+				t.Errorf("afterwards: %v", err)
+			}
+		})
+	}
+}

@@ -104,14 +104,14 @@ func (l *loop) step() (*entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
+		if l.ctx.Err() != nil { // also while messages are ready that have come before
+			return nil, ended(l.ctx)
+		}
 		if l.given < len(l.ready) {
 			l.given++
 			return &l.ready[l.given-1], nil
 		}
 		l.ready, l.given = l.ready[:0], 0
-		if err := l.ctx.Err(); err != nil {
-			return nil, ended(l.ctx)
-		}
 		switch {
 		case l.err != nil:
 			return nil, l.err
