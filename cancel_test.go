@@ -194,16 +194,24 @@ func TestASlowBodyIsNotCutWhileItFlows(t *testing.T) {
 }
 
 // TestACancelledContextEndsALoopAtOnce cancels at the first message, when the
-// others have arrived already.
+// others have arrived already: the server sends the first one last, so that all
+// are ready together.
 func TestACancelledContextEndsALoopAtOnce(t *testing.T) {
-	s := scripted.Serve(t, scripted.Options{Exists: 8})
+	s := scripted.Serve(t, scripted.Options{Exists: 8, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+			for n := 8; n >= 1; n-- {
+				c.Sendf("* %d FETCH (UID %d FLAGS () INTERNALDATE \"01-Jan-2024 00:00:00 +0000\" RFC822.SIZE 2 BODY[] {2}\r\nhi)", n, 100+n)
+			}
+			c.OK(cmd.Tag, "done")
+		},
+	}})
 	c := inClear(s)
 	defer c.Close()
 	f := c.Folder("INBOX")
 	uids := []imap.UID{101, 102, 103, 104, 105, 106, 107, 108}
 	loops := map[string]func(ctx context.Context, each func(error)){
 		"Messages": func(ctx context.Context, each func(error)) {
-			for _, err := range f.Messages(ctx, imapkit.All()) {
+			for _, err := range f.Messages(ctx, imapkit.All(), imapkit.ItemFlags) {
 				each(err)
 			}
 		},
