@@ -133,8 +133,12 @@ func (c *Conn) Sendf(format string, args ...any) {
 }
 
 // SendRaw writes s and nothing else.
-func (c *Conn) SendRaw(s string) {
-	if _, err := io.WriteString(c.conn, s); err != nil {
+func (c *Conn) SendRaw(s string) { c.SendBytes([]byte(s)) }
+
+// SendBytes is SendRaw without making a copy, for much that is sent where
+// memory is measured.
+func (c *Conn) SendBytes(b []byte) {
+	if _, err := c.conn.Write(b); err != nil {
 		runtime.Goexit()
 	}
 }
