@@ -110,6 +110,8 @@ type operation struct {
 // server, or lost. An operation that only reads is repeated once if a
 // connection from earlier turns out to be dead before its first answer; one
 // that changes something is so only if nothing of the change was sent.
+// What the server refuses because it throttles is asked again when its time has
+// passed, and no connection is held meanwhile.
 func (c *Client) do(ctx context.Context, op operation, fn func(*session) error) error {
 	l, err := c.start(ctx, op, fn)
 	if err != nil {
@@ -128,6 +130,20 @@ func (c *Client) start(ctx context.Context, op operation, fn func(*session) erro
 	if op.changes && c.ReadOnly {
 		return nil, fmt.Errorf("%w: %s", ErrReadOnly, op.what)
 	}
+	waiting := c.patience(ctx)
+	for {
+		l, err := c.attempt(ctx, op, fn)
+		if err == nil || op.lent { // whose function is the program's, and not run twice
+			return l, err
+		}
+		if err = waiting.outlast(err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// attempt does what start does, without waiting for a server that throttles.
+func (c *Client) attempt(ctx context.Context, op operation, fn func(*session) error) (*lease, error) {
 	for again := true; ; again = false {
 		l, reused, err := c.acquire(ctx, op, !again)
 		if err != nil {

@@ -126,23 +126,21 @@ func (f *Folder) SetMetadata(ctx context.Context, entry string, value []byte) er
 
 // fact asks go-imap for what needs an extension.
 func (c *Client) fact(ctx context.Context, op operation, capability imap.Cap, ask func(*imapclient.Client) error) error {
-	return c.patiently(ctx, func() error {
-		return c.do(ctx, op, func(s *session) error {
-			if err := s.need(capability); err != nil {
-				return err
-			}
-			before := s.Sent()
-			err := s.Lend(ctx, "", c.ReadOnly, ask)
-			var refused *imap.Error
-			switch {
-			case err == nil:
-				return nil
-			case s.Err() != nil && op.changes && s.Sent() > before:
-				return unknownOutcome(op.what, err)
-			case errors.As(err, &refused):
-				return &ServerError{Command: op.what, Status: string(refused.Type), Code: string(refused.Code), Text: refused.Text}
-			}
-			return fmt.Errorf("imapkit: %s: %w", op.what, err)
-		})
+	return c.do(ctx, op, func(s *session) error {
+		if err := s.need(capability); err != nil {
+			return err
+		}
+		before := s.Sent()
+		err := s.Lend(ctx, "", c.ReadOnly, ask)
+		var refused *imap.Error
+		switch {
+		case err == nil:
+			return nil
+		case s.Err() != nil && op.changes && s.Sent() > before:
+			return unknownOutcome(op.what, err)
+		case errors.As(err, &refused):
+			return &ServerError{Command: op.what, Status: string(refused.Type), Code: string(refused.Code), Text: refused.Text}
+		}
+		return fmt.Errorf("imapkit: %s: %w", op.what, err)
 	})
 }

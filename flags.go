@@ -161,13 +161,11 @@ func (f *Folder) withUIDs(ctx context.Context, op operation, uids []imap.UID, fn
 		return nil
 	}
 	sets := chunks(ascending(uids), longestLine, 1<<30)
-	return f.client.patiently(ctx, func() error {
-		return f.client.do(ctx, op, func(s *session) error {
-			if err := s.open(f); err != nil {
-				return err
-			}
-			return fn(s, sets)
-		})
+	return f.client.do(ctx, op, func(s *session) error {
+		if err := s.open(f); err != nil {
+			return err
+		}
+		return fn(s, sets)
 	})
 }
 

@@ -90,25 +90,23 @@ func (c *Client) administer(ctx context.Context, verb string, names ...string) e
 		}
 	}
 	removes := verb == "DELETE" || verb == "RENAME"
-	return c.patiently(ctx, func() error {
-		return c.do(ctx, operation{what: verb + " " + names[0], changes: true}, func(s *session) error {
-			// A folder that is open in this connection cannot be deleted or
-			// renamed on every server (Courier).
-			if removes && s.hasOpen(names[0]) {
-				if err := s.unselect(); err != nil {
-					return err
-				}
+	return c.do(ctx, operation{what: verb + " " + names[0], changes: true}, func(s *session) error {
+		// A folder that is open in this connection cannot be deleted or
+		// renamed on every server (Courier).
+		if removes && s.hasOpen(names[0]) {
+			if err := s.unselect(); err != nil {
+				return err
 			}
-			cmd := s.Command(verb)
-			for _, name := range names {
-				cmd.Mailbox(name)
-			}
-			err := s.change(cmd)
-			if removes && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
-				c.forget(names[0])
-			}
-			return err
-		})
+		}
+		cmd := s.Command(verb)
+		for _, name := range names {
+			cmd.Mailbox(name)
+		}
+		err := s.change(cmd)
+		if removes && (err == nil || errors.Is(err, ErrUnknownOutcome)) {
+			c.forget(names[0])
+		}
+		return err
 	})
 }
 

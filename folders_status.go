@@ -26,30 +26,32 @@ func (c *Client) FoldersStatus(ctx context.Context, pattern string) ([]FolderDet
 		pattern = "*"
 	}
 	var list folderList
-	err := c.patiently(ctx, func() error {
-		return c.do(ctx, operation{what: "FoldersStatus"}, func(s *session) error {
-			list = folderList{s: s, known: make(map[string]bool)}
-			caps, err := s.capabilities()
-			if err != nil {
+	err := c.do(ctx, operation{what: "FoldersStatus"}, func(s *session) error {
+		caps, err := s.capabilities()
+		if err != nil {
+			return err
+		}
+		items := statusItems(caps)
+		if list.s = s; list.complete { // and some of the figures are still to be asked for
+			return list.ask(items)
+		}
+		list = folderList{s: s, known: make(map[string]bool)}
+		done := false
+		if caps.Has(imap.CapListExtended) && caps.Has(imap.CapListStatus) {
+			// What refuses this although it is advertised gets the simple commands.
+			err := list.all(pattern, items, caps)
+			if done = err == nil; !done && (!errors.As(err, new(*ServerError)) || isThrottled(err)) {
 				return err
 			}
-			items := statusItems(caps)
-			done := false
-			if caps.Has(imap.CapListExtended) && caps.Has(imap.CapListStatus) {
-				// What refuses this although it is advertised gets the simple commands.
-				err := list.all(pattern, items, caps)
-				if done = err == nil; !done && !errors.As(err, new(*ServerError)) {
-					return err
-				}
+		}
+		if !done {
+			list = folderList{s: s, known: make(map[string]bool)}
+			if err := list.names(pattern); err != nil {
+				return err
 			}
-			if !done {
-				list = folderList{s: s, known: make(map[string]bool)}
-				if err := list.names(pattern); err != nil {
-					return err
-				}
-			}
-			return list.ask(items)
-		})
+		}
+		list.complete = true
+		return list.ask(items)
 	})
 	if err != nil {
 		return nil, err
@@ -59,9 +61,10 @@ func (c *Client) FoldersStatus(ctx context.Context, pattern string) ([]FolderDet
 
 // A folderList collects what the server tells of folders.
 type folderList struct {
-	s       *session
-	folders []FolderDetails
-	known   map[string]bool // folders whose status has come
+	s        *session
+	folders  []FolderDetails
+	known    map[string]bool // folders whose status has come, or was refused
+	complete bool            // there are no more folders
 }
 
 func (l *folderList) find(name string) *FolderDetails {
@@ -143,7 +146,11 @@ func (l *folderList) ask(items string) error {
 			return err
 		}
 		for i, cmd := range cmds {
-			some[i].Err = refusal(cmd)
+			err := refusal(cmd)
+			if isThrottled(err) {
+				return err
+			}
+			some[i].Err, l.known[some[i].Name] = err, true
 		}
 	}
 	return nil

@@ -46,6 +46,7 @@ type loop struct {
 	ready  []entry      // to be handed out, from the one at given on
 	given  int
 	err    error // after ready
+	stall  error // after ready: the refusal of a server that throttles
 
 	infos []MessageInfo // not yet used
 	spare []entry       // of a chunk that is done
@@ -67,6 +68,7 @@ type entry struct {
 	have     wire.Items   // what has come, readable or not
 	bad      wire.Items   // what was not readable
 	sections []wire.Section
+	given    bool // handed out before those in front of it
 }
 
 // aheadOf is how many chunks may be in flight.
@@ -115,6 +117,9 @@ func (l *loop) step() (*entry, error) {
 		switch {
 		case l.err != nil:
 			return nil, l.err
+		case l.stall != nil:
+			l.err = l.folder.client.patience(l.ctx).outlast(l.stall)
+			l.stall = nil
 		case l.query == nil && len(l.todo) == 0 && len(l.sent) == 0:
 			return nil, io.EOF
 		case l.lease == nil:
@@ -127,11 +132,17 @@ func (l *loop) step() (*entry, error) {
 	}
 }
 
-// fail ends the loop with an error.
+// fail ends the loop with an error, or until a server that throttles may be
+// asked again.
 func (l *loop) fail(err error) {
-	l.err = l.folder.client.outcome(err)
 	if l.lease != nil && l.inFlight() {
 		l.lease.s.Discard()
+	}
+	if isThrottled(err) {
+		l.stall = err
+		l.again()
+	} else {
+		l.err = l.folder.client.outcome(err)
 	}
 	l.detach()
 }
@@ -198,9 +209,22 @@ func (l *loop) prepare(s *session) error {
 func (l *loop) again() {
 	var back [][]imap.UID
 	for _, c := range l.sent {
-		back = append(back, c.uids[c.next:])
+		if missing := c.missing(); len(missing) > 0 {
+			back = append(back, missing)
+		}
 	}
 	l.todo, l.sent = append(back, l.todo...), nil
+}
+
+// missing returns the messages of a chunk that have not been handed out.
+func (c *chunk) missing() []imap.UID {
+	var missing []imap.UID
+	for i := c.next; i < len(c.uids); i++ {
+		if !c.entries[i].given {
+			missing = append(missing, c.uids[i])
+		}
+	}
+	return missing
 }
 
 // ask keeps the link busy.
@@ -244,6 +268,10 @@ func (l *loop) pump(s *session, ahead bool) error {
 	}
 	for len(l.sent) > 0 && l.sent[0].cmd.Done {
 		c := l.sent[0]
+		err := refusal(c.cmd)
+		if isThrottled(err) {
+			return err
+		}
 		if c.needsRepair() {
 			if l.inFlight() {
 				return nil // until the connection is ours alone
@@ -255,7 +283,7 @@ func (l *loop) pump(s *session, ahead bool) error {
 		l.sent = l.sent[1:]
 		l.flush(c)
 		l.spare = c.entries
-		if err := refusal(c.cmd); err != nil && !gone(c.cmd.Status) {
+		if err != nil && !gone(c.cmd.Status) {
 			return err
 		}
 	}
@@ -333,7 +361,7 @@ func (l *loop) handOut(c *chunk) {
 		for i := c.next; i < len(c.entries); i++ {
 			if e := &c.entries[i]; e.info != nil && l.complete(e) {
 				l.deliver(c, e)
-				*e = entry{}
+				*e = entry{given: true}
 			}
 		}
 	}

@@ -314,7 +314,7 @@ func (s *session) searchFor(f *Folder, want string, roots ...*node) ([]*wire.Sea
 				}
 				return results, nil
 			}
-			if refused, ok = err.(*ServerError); !ok || !strings.HasPrefix(refused.Command, "UID SEARCH") {
+			if refused, ok = err.(*ServerError); !ok || !strings.HasPrefix(refused.Command, "UID SEARCH") || isThrottled(err) {
 				return nil, err
 			}
 			if s.forgetESearch(refused) {

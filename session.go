@@ -69,7 +69,7 @@ func (s *session) authenticate(ctx context.Context) error {
 	if before != nil {
 		s.SetCaps(before)
 		err := s.authenticateAs(ctx)
-		if err == nil || s.Err() != nil {
+		if err == nil || s.Err() != nil || isTemporary(err) {
 			return err
 		}
 		if now, aerr := s.askCaps(); aerr != nil || maps.Equal(now, before) {
@@ -150,6 +150,9 @@ func (s *session) loginWith(ctx context.Context, m AuthMechanism, others []AuthM
 			return nil, nil
 		}
 		refused := serverError("LOGIN", status)
+		if isTemporary(refused) {
+			return nil, refused
+		}
 		return afterRefusal(others, m, nil, refused, secure), fmt.Errorf("%w: %w", ErrAuthentication, refused)
 	}
 	token := m == AuthOAuthBearer || m == AuthXOAUTH2
@@ -176,6 +179,9 @@ func (s *session) loginWith(ctx context.Context, m AuthMechanism, others []AuthM
 			return nil, err
 		}
 		refused := serverError("AUTHENTICATE "+string(m), status)
+		if isTemporary(refused) {
+			return nil, refused
+		}
 		if token && !refresh && status.Type == "NO" {
 			continue // once, with a token that the source does not take from its cache
 		}

@@ -140,7 +140,7 @@ func (f *Folder) byServer(ctx context.Context, verb string, q Query, needs []ima
 		}
 		err = run(s, root, wanted)
 		var refused *ServerError
-		if errors.As(err, &refused) && (refused.Status == "BAD" || isBadCharset(refused)) {
+		if errors.As(err, &refused) && !isThrottled(err) && (refused.Status == "BAD" || isBadCharset(refused)) {
 			return errNotHere // advertised, and refused
 		}
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -202,14 +203,15 @@ func (f *Folder) Raw(ctx context.Context, uids []imap.UID) iter.Seq2[RawMessage,
 			yield(RawMessage{}, err)
 			return
 		}
-		defer func() {
-			if r.reader.Pending() > 0 {
-				l.s.Discard() // there may be gigabytes to come
-			}
-			f.client.finish(l)
-		}()
+		defer func() { r.leave(l) }()
 		for done, total := 0, len(wanted); ; {
 			msg, err := r.next(l.s)
+			if isThrottled(err) {
+				r.leave(l)
+				if l, err = r.resume(ctx, err); err == nil {
+					continue
+				}
+			}
 			if err == io.EOF {
 				f.report(total, total)
 				return
@@ -229,7 +231,7 @@ type rawLoop struct {
 	folder *Folder
 	todo   [][]imap.UID
 	sent   []*wire.Command
-	uids   [][]imap.UID // of sent
+	uids   [][]imap.UID // of sent, that have not come
 	reader *wire.FetchReader
 	first  *wire.Fetched
 	ended  error
@@ -259,6 +261,27 @@ func (r *rawLoop) start(ctx context.Context) (*lease, error) {
 		r.folder.client.streaming(l)
 	}
 	return l, err
+}
+
+// leave gives the connection back.
+func (r *rawLoop) leave(l *lease) {
+	if l == nil {
+		return
+	}
+	if r.reader.Pending() > 0 {
+		l.s.Discard() // there may be gigabytes to come
+	}
+	r.folder.client.finish(l)
+}
+
+// resume goes on after a refusal, when the time has passed for which the server
+// asks, with the messages that have not come.
+func (r *rawLoop) resume(ctx context.Context, refused error) (*lease, error) {
+	if err := r.folder.client.patience(ctx).outlast(refused); err != nil {
+		return nil, err
+	}
+	r.todo = slices.DeleteFunc(append(r.uids, r.todo...), func(uids []imap.UID) bool { return len(uids) == 0 })
+	return r.start(ctx)
 }
 
 // streaming marks a connection as being in the program's hands.
@@ -305,7 +328,7 @@ func (r *rawLoop) next(s *session) (RawMessage, error) {
 		if m.UID == 0 {
 			return RawMessage{}, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
 		}
-		if !r.asked(m.UID) {
+		if !r.strike(m.UID) {
 			continue
 		}
 		section := m.Sections[0]
@@ -319,11 +342,20 @@ func (r *rawLoop) next(s *session) (RawMessage, error) {
 	}
 }
 
-func (r *rawLoop) asked(uid imap.UID) bool {
-	for _, uids := range r.uids {
-		if contains(uids, uid) {
-			return true
+// strike takes a message off the list of those that have not come, and reports
+// whether it was on it.
+func (r *rawLoop) strike(uid imap.UID) bool {
+	for i, uids := range r.uids {
+		at, is := slices.BinarySearch(uids, uid)
+		switch {
+		case !is:
+			continue
+		case at == 0: // as servers send them
+			r.uids[i] = uids[1:]
+		default:
+			r.uids[i] = slices.Concat(uids[:at], uids[at+1:])
 		}
+		return true
 	}
 	return false
 }

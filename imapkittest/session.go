@@ -1,7 +1,10 @@
 package imapkittest
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -11,8 +14,8 @@ import (
 )
 
 // A session is a session of the memory server, with what that one does wrong
-// put right: it has no special use, lets EXAMINE change things, and announces
-// moved messages twice.
+// put right: it has no special use, lets EXAMINE change things, announces moved
+// messages twice, and keeps the first half of a message that was cut off.
 type session struct {
 	*imapmemserver.UserSession
 	srv      *Server
@@ -98,12 +101,28 @@ func (s *session) List(w *imapserver.ListWriter, ref string, patterns []string, 
 }
 
 func (s *session) Append(name string, r imap.LiteralReader, opts *imap.AppendOptions) (*imap.AppendData, error) {
-	data, err := s.UserSession.Append(name, r, opts)
+	// To the memory server, the end of the connection is the end of the message.
+	var text bytes.Buffer
+	if n, err := text.ReadFrom(r); err != nil {
+		return nil, err
+	} else if n < r.Size() {
+		return nil, fmt.Errorf("%w: %d bytes of a message of %d", io.ErrUnexpectedEOF, n, r.Size())
+	}
+	data, err := s.UserSession.Append(name, literal{&text, r.Size()}, opts)
 	if err != nil || !s.srv.has(imap.CapUIDPlus) {
 		return nil, err
 	}
 	return data, nil
 }
+
+// A literal is a message that has arrived.
+type literal struct {
+	io.Reader
+	size int64
+}
+
+// Size returns the length of the message.
+func (l literal) Size() int64 { return l.size }
 
 func (s *session) Fetch(w *imapserver.FetchWriter, set imap.NumSet, opts *imap.FetchOptions) error {
 	if s.readOnly {

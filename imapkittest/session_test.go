@@ -1,7 +1,9 @@
 package imapkittest
 
 import (
+	"crypto/tls"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -228,5 +230,26 @@ func TestSearchesSeeDecodedText(t *testing.T) {
 		if lines := w.must(command); lines[0] != test.want {
 			t.Errorf("%s: %q, want %q", test.text, lines[0], test.want)
 		}
+	}
+}
+
+func TestAMessageThatIsCutOffIsNotKept(t *testing.T) {
+	s := start(t, Options{})
+	const text = "Subject: whole\r\n\r\nHello\r\n"
+	for sent := range len(text) {
+		w := loggedInWire(t, s)
+		w.send("x APPEND INBOX {%d+}\r\n%s", len(text), text[:sent])
+		if err := w.Conn.(*tls.Conn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, w) // the server is done when it ends the connection
+	}
+	w := loggedInWire(t, s)
+	if lines := w.must("STATUS INBOX (MESSAGES)"); lines[0] != "* STATUS INBOX (MESSAGES 8)" {
+		t.Errorf("after cuts: %q", lines)
+	}
+	w.must(fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", len(text), text))
+	if lines := w.must("STATUS INBOX (MESSAGES)"); lines[0] != "* STATUS INBOX (MESSAGES 9)" {
+		t.Errorf("after a whole message: %q", lines)
 	}
 }
