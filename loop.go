@@ -48,14 +48,15 @@ type loop struct {
 	err    error // after ready
 	stall  error // after ready: the refusal of a server that throttles
 
-	infos []MessageInfo // not yet used
+	infos []MessageInfo // of which so many are
+	used  int           // used
 	spare []entry       // of a chunk that is done
 }
 
 // A chunk is what one command asks for.
 type chunk struct {
 	uids    []imap.UID
-	entries []entry // for each UID
+	entries []entry // for each UID; nil while the messages come whole and in order
 	lost    []entry // bodies and items that came without a UID
 	next    int     // entries before this one have been handed out
 	held    int64   // bytes of bodies in entries
@@ -81,8 +82,8 @@ func (l *loop) plan(uids []imap.UID) {
 }
 
 // all hands out the messages.
-func (l *loop) all(ctx context.Context, verb string) iter.Seq2[*entry, error] {
-	return func(yield func(*entry, error) bool) {
+func (l *loop) all(ctx context.Context, verb string) iter.Seq2[entry, error] {
+	return func(yield func(entry, error) bool) {
 		l.ctx, l.verb = ctx, verb
 		defer l.leave()
 		for done := 0; ; {
@@ -101,32 +102,36 @@ func (l *loop) all(ctx context.Context, verb string) iter.Seq2[*entry, error] {
 	}
 }
 
-// step returns the next message.
-func (l *loop) step() (*entry, error) {
+// step returns the next message, or io.EOF.
+func (l *loop) step() (entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
 		if l.ctx.Err() != nil { // also while messages are ready that have come before
-			return nil, ended(l.ctx)
+			return entry{}, ended(l.ctx)
 		}
 		if l.given < len(l.ready) {
 			l.given++
-			return &l.ready[l.given-1], nil
+			return l.ready[l.given-1], nil
 		}
-		l.ready, l.given = l.ready[:0], 0
+		l.ready = l.ready[:0]
+		l.given = 0
 		switch {
 		case l.err != nil:
-			return nil, l.err
+			return entry{}, l.err
 		case l.stall != nil:
 			l.err = l.folder.client.patience(l.ctx).outlast(l.stall)
 			l.stall = nil
 		case l.query == nil && len(l.todo) == 0 && len(l.sent) == 0:
-			return nil, io.EOF
+			return entry{}, io.EOF
 		case l.lease == nil:
 			l.attach()
 		default:
-			if err := l.pump(l.lease.s, true); err != nil {
+			info, err := l.pump(l.lease.s, true)
+			if err != nil {
 				l.fail(err)
+			} else if info != nil {
+				return entry{info: info}, nil
 			}
 		}
 	}
@@ -159,7 +164,7 @@ func (l *loop) attach() {
 		if len(l.sent) == 0 {
 			return nil
 		}
-		if err := l.pump(s, true); err != nil {
+		if err := l.pumpReady(s, true); err != nil {
 			l.again()
 			return err
 		}
@@ -218,6 +223,9 @@ func (l *loop) again() {
 
 // missing returns the messages of a chunk that have not been handed out.
 func (c *chunk) missing() []imap.UID {
+	if c.entries == nil {
+		return c.uids[c.next:]
+	}
 	var missing []imap.UID
 	for i := c.next; i < len(c.uids); i++ {
 		if !c.entries[i].given {
@@ -237,7 +245,7 @@ func (l *loop) ask(s *session) error {
 		}
 		cmd.Close()
 		l.todo = l.todo[1:]
-		l.sent = append(l.sent, &chunk{uids: uids, entries: l.newEntries(len(uids)), cmd: cmd})
+		l.sent = append(l.sent, &chunk{uids: uids, cmd: cmd})
 		if err := l.reader.Add(cmd); err != nil {
 			return err
 		}
@@ -256,16 +264,37 @@ func (l *loop) newEntries(n int) []entry {
 	return entries
 }
 
-// pump reads one response, or the end of a chunk.
-func (l *loop) pump(s *session, ahead bool) error {
+// pumpReady does what pump does, and puts the message with the others that are
+// ready.
+func (l *loop) pumpReady(s *session, ahead bool) error {
+	info, err := l.pump(s, ahead)
+	if info != nil {
+		l.ready = append(l.ready, entry{info: info})
+	}
+	return err
+}
+
+// pump reads one response, or the end of a chunk. It returns the message which
+// nearly every response is: the next one, and all of it.
+func (l *loop) pump(s *session, ahead bool) (*MessageInfo, error) {
 	m, err := l.reader.Next()
 	switch {
+	case err == nil && l.isNext(m):
+		info := l.newInfo()
+		info.fill(m)
+		l.sent[0].next++
+		return info, nil
 	case err == nil:
 		l.take(m)
-		return nil
+		return nil, nil
 	case err != io.EOF:
-		return err
+		return nil, err
 	}
+	return nil, l.endChunks(s, ahead)
+}
+
+// endChunks takes leave of the chunks whose commands are done, and asks for more.
+func (l *loop) endChunks(s *session, ahead bool) error {
 	for len(l.sent) > 0 && l.sent[0].cmd.Done {
 		c := l.sent[0]
 		err := refusal(c.cmd)
@@ -282,7 +311,9 @@ func (l *loop) pump(s *session, ahead bool) error {
 		}
 		l.sent = l.sent[1:]
 		l.flush(c)
-		l.spare = c.entries
+		if c.entries != nil {
+			l.spare = c.entries
+		}
 		if err != nil && !gone(c.cmd.Status) {
 			return err
 		}
@@ -322,6 +353,9 @@ func (l *loop) take(m *wire.Fetched) {
 				continue
 			}
 		}
+		if c.entries == nil {
+			c.entries = l.newEntries(len(c.uids))
+		}
 		e := &c.entries[pos]
 		if e.info == nil {
 			e.info = l.newInfo()
@@ -340,14 +374,22 @@ func (l *loop) take(m *wire.Fetched) {
 	}
 }
 
-// newInfo cuts from a small slab, which saves most of the allocator's work.
+// isNext reports whether a response holds all of the message whose turn it is,
+// and nothing of its chunk has come out of order.
+func (l *loop) isNext(m *wire.Fetched) bool {
+	c := l.sent[0]
+	return c.entries == nil && c.next < len(c.uids) && c.uids[c.next] == m.UID && l.sections == 0 &&
+		len(m.Sections) == 0 && (m.Items|m.Bad)&l.wanted == l.wanted && m.Bad&repairable == 0
+}
+
+// newInfo cuts from a small slab, which saves most of the allocator's work. So
+// many fill 4 KiB.
 func (l *loop) newInfo() *MessageInfo {
-	if len(l.infos) == 0 {
-		l.infos = make([]MessageInfo, 32)
+	if l.used == len(l.infos) {
+		l.infos, l.used = make([]MessageInfo, 36), 0
 	}
-	info := &l.infos[0]
-	l.infos = l.infos[1:]
-	return info
+	l.used++
+	return &l.infos[l.used-1]
 }
 
 // handOut makes those messages ready that are complete and next in order. If
@@ -465,7 +507,7 @@ func (l *loop) recall() {
 		defer l.recalled.Store(nil)
 	}
 	for l.lease != nil && len(l.sent) > 0 {
-		if err := l.pump(l.lease.s, false); err != nil {
+		if err := l.pumpReady(l.lease.s, false); err != nil {
 			l.fail(err)
 		}
 	}
@@ -515,7 +557,7 @@ func (l *loop) leave() {
 			s.End()
 			s.Begin(context.Background(), discardTime, false)
 			for len(l.sent) > 0 && s.Err() == nil {
-				if err := l.pump(s, false); err != nil {
+				if _, err := l.pump(s, false); err != nil {
 					break
 				}
 			}

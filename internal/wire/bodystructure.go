@@ -118,7 +118,7 @@ func (p *Parser) singlePart(depth int) (imap.BodyStructure, bool) {
 	switch {
 	case strings.EqualFold(part.Type, "message") && p.peek() == '(':
 		msg := new(imap.BodyStructureMessageRFC822)
-		if msg.Envelope, ok = p.envelope(); !ok {
+		if msg.Envelope, ok = p.envelope(new(envelopeSlab)); !ok {
 			return nil, false
 		}
 		if msg.BodyStructure, ok = p.bodyStructure(depth - 1); !ok {

@@ -2,21 +2,20 @@ package wire
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
 	"github.com/imapkit/imapkit/internal/charset"
 )
 
-// envelope reads an ENVELOPE (RFC 9051 section 7.5.2). It is strict about its
-// shape: fields that a misplaced quote has shifted would be lies, and the
-// header can be fetched instead.
-func (p *Parser) envelope() (*imap.Envelope, bool) {
+// envelope reads an ENVELOPE (RFC 9051 section 7.5.2) into memory of slab. It is
+// strict about its shape: fields that a misplaced quote has shifted would be
+// lies, and the header can be fetched instead.
+func (p *Parser) envelope(slab *envelopeSlab) (*imap.Envelope, bool) {
 	if !p.accept('(') {
 		return nil, false
 	}
-	env := new(imap.Envelope)
+	env := slab.envelope()
 	s, _, ok := p.str()
 	if !ok {
 		return nil, false
@@ -29,7 +28,7 @@ func (p *Parser) envelope() (*imap.Envelope, bool) {
 	}
 	env.Subject = charset.DecodeHeaderBytes(s)
 	before := p.b
-	if env.From, ok = p.addresses(); !ok {
+	if env.From, ok = p.addresses(slab); !ok {
 		return nil, false
 	}
 	from := bytes.TrimLeft(before[:len(before)-len(p.b)], " ")
@@ -37,10 +36,10 @@ func (p *Parser) envelope() (*imap.Envelope, bool) {
 		// Sender and Reply-To are nearly always From again.
 		if p.spaces(); len(env.From) > 0 && bytes.HasPrefix(p.b, from) {
 			p.b = p.b[len(from):]
-			*list = slices.Clone(env.From)
+			*list = slab.cut(append(slab.unused(), env.From...))
 			continue
 		}
-		if *list, ok = p.addresses(); !ok {
+		if *list, ok = p.addresses(slab); !ok {
 			return nil, false
 		}
 	}
@@ -67,16 +66,57 @@ func (p *Parser) envelope() (*imap.Envelope, bool) {
 	return env, true
 }
 
+// An envelopeSlab is memory for the envelopes of several messages, made at once:
+// 4 KiB of each kind.
+type envelopeSlab struct {
+	envelopes     []imap.Envelope
+	addresses     []imap.Address
+	usedEnvelopes int
+	usedAddresses int
+}
+
+const (
+	envelopesAtOnce = 18
+	addressesAtOnce = 85
+)
+
+func (s *envelopeSlab) envelope() *imap.Envelope {
+	if s.usedEnvelopes == len(s.envelopes) {
+		s.envelopes, s.usedEnvelopes = make([]imap.Envelope, envelopesAtOnce), 0
+	}
+	s.usedEnvelopes++
+	return &s.envelopes[s.usedEnvelopes-1]
+}
+
+// unused returns where a list of addresses may be put, of length 0.
+func (s *envelopeSlab) unused() []imap.Address {
+	if len(s.addresses)-s.usedAddresses < 4 {
+		s.addresses, s.usedAddresses = make([]imap.Address, addressesAtOnce), 0
+	}
+	return s.addresses[s.usedAddresses:s.usedAddresses]
+}
+
+// cut marks as used what a list takes up, if it fits, and returns the list.
+func (s *envelopeSlab) cut(list []imap.Address) []imap.Address {
+	if len(list) == 0 {
+		return nil
+	}
+	if len(list) <= len(s.addresses)-s.usedAddresses {
+		s.usedAddresses += len(list)
+	}
+	return list[:len(list):len(list)]
+}
+
 // addresses reads a list of addresses; NIL and () are empty ones.
-func (p *Parser) addresses() ([]imap.Address, bool) {
+func (p *Parser) addresses(slab *envelopeSlab) ([]imap.Address, bool) {
 	if !p.accept('(') {
 		s, null, ok := p.str()
 		return nil, ok && (null || len(s) == 0)
 	}
-	var list []imap.Address
+	list := slab.unused()
 	for {
 		if p.accept(')') {
-			return list, true
+			return slab.cut(list), true
 		}
 		if !p.accept('(') {
 			if a := p.atom(); isNIL(a) { // (NIL) for an empty list
@@ -90,9 +130,6 @@ func (p *Parser) addresses() ([]imap.Address, bool) {
 		host, _, ok4 := p.str()
 		if !ok1 || !ok2 || !ok3 || !ok4 || !p.accept(')') {
 			return nil, false
-		}
-		if list == nil {
-			list = make([]imap.Address, 0, 1)
 		}
 		list = append(list, imap.Address{
 			Name:    charset.DecodeHeaderBytes(name),

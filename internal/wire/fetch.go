@@ -37,10 +37,10 @@ const (
 // Fetched is what one FETCH response says of a message.
 type Fetched struct {
 	Seq   uint32
-	UID   imap.UID
-	Items Items // what is there
-	Bad   Items // what was there and unreadable
-	Err   error // why
+	UID   imap.UID // 0: unknown
+	Items Items    // what is there; the fields of other items mean nothing
+	Bad   Items    // what was there and unreadable
+	Err   error    // why
 
 	Flags         []imap.Flag
 	Date          time.Time
@@ -78,12 +78,13 @@ type FetchReader struct {
 	// Stream makes bodies come as Fetched.Body instead of in memory.
 	Stream bool
 
-	msg     Fetched
-	open    bool // msg's response is not yet at its end
-	nested  int  // parentheses open around the next item
-	body    Body
-	memory  int64 // bytes of msg's bodies held in memory
-	flagBuf []imap.Flag
+	msg    Fetched
+	open   bool // msg's response is not yet at its end
+	nested int  // parentheses open around the next item
+	body   Body
+	memory int64 // bytes of msg's bodies held in memory
+	flags  flagReader
+	slab   envelopeSlab
 }
 
 // NewFetchReader makes a reader for commands to be sent with Add.
@@ -145,8 +146,19 @@ func (r *FetchReader) Next() (*Fetched, error) {
 	return nil, io.EOF
 }
 
+// reset forgets the message before, but for values whose item is not said to be
+// there any more.
+func (f *Fetched) reset() {
+	const plain = ItemUID | ItemFlags | ItemDate | ItemSize | ItemEnvelope | ItemModSeq
+	if f.Items|f.Bad|plain != plain || f.Err != nil || f.Sections != nil || f.Other != nil || f.Body != nil {
+		*f = Fetched{}
+	}
+	f.UID, f.Items, f.Bad = 0, 0, 0
+}
+
 func (r *FetchReader) begin(resp *Response) {
-	r.msg = Fetched{Seq: resp.Num}
+	r.msg.reset()
+	r.msg.Seq = resp.Num
 	if resp.Name == "UIDFETCH" { // RFC 9586
 		r.msg.Seq, r.msg.UID, r.msg.Items = 0, imap.UID(resp.Num), ItemUID
 	}
@@ -162,7 +174,7 @@ const mostBad = 16
 // streaming, up to a body.
 func (r *FetchReader) items() error {
 	resp := &r.c.resp
-	p := &resp.Parser
+	p := resp.Parser // of which a copy is cheaper to change than what is on the heap
 	bad := 0
 	for {
 		if r.nested > 0 && p.accept(')') {
@@ -174,6 +186,7 @@ func (r *FetchReader) items() error {
 				if err := r.skipBody(); err != nil {
 					return err
 				}
+				p = resp.Parser
 				continue
 			}
 			r.open = false
@@ -190,12 +203,14 @@ func (r *FetchReader) items() error {
 			r.msg.bad(0, "response", errMalformed)
 			p.b = nil
 		case isSection(name):
+			resp.Parser = p
 			streaming, err := r.section(sectionName(name))
 			if streaming || err != nil {
 				return err
 			}
+			p = resp.Parser
 		default:
-			ok = r.item(p, name)
+			ok = r.item(&p, name)
 		}
 		if !ok {
 			bad++
@@ -241,7 +256,7 @@ func (r *FetchReader) item(p *Parser, name []byte) bool {
 		}
 	case "FLAGS":
 		item = ItemFlags
-		if m.Flags, ok = p.flags(&r.flagBuf); ok {
+		if m.Flags, ok = r.flags.read(p); ok {
 			set(item)
 		}
 	case "INTERNALDATE":
@@ -264,7 +279,7 @@ func (r *FetchReader) item(p *Parser, name []byte) bool {
 		}
 	case "ENVELOPE":
 		item = ItemEnvelope
-		if m.Envelope, ok = p.envelope(); ok {
+		if m.Envelope, ok = p.envelope(&r.slab); ok {
 			set(item)
 		} else {
 			m.Envelope = nil

@@ -7,33 +7,62 @@ import (
 )
 
 // flags reads a list of flags; NIL is an empty one. Names that come often are
-// not allocated again. Where buf is given, the list is cut from it.
-func (p *Parser) flags(buf *[]imap.Flag) ([]imap.Flag, bool) {
+// not allocated again.
+func (p *Parser) flags() ([]imap.Flag, bool) { return p.appendFlags(nil) }
+
+// appendFlags does so and appends them to list.
+func (p *Parser) appendFlags(list []imap.Flag) ([]imap.Flag, bool) {
 	if !p.accept('(') {
 		s, null, ok := p.str()
-		return nil, ok && (null || len(s) == 0)
+		return list, ok && (null || len(s) == 0)
 	}
-	var list []imap.Flag
-	if buf != nil {
-		if cap(*buf)-len(*buf) < 8 {
-			*buf = make([]imap.Flag, 0, 128)
-		}
-		list = (*buf)[len(*buf):len(*buf)]
-	}
-	for {
-		if p.accept(')') {
-			break
-		}
+	for !p.accept(')') {
 		a := p.flagName()
 		if len(a) == 0 {
 			return nil, false
 		}
 		list = append(list, flag(a))
 	}
-	if buf != nil && len(list) <= cap(*buf)-len(*buf) {
-		*buf = (*buf)[:len(*buf)+len(list)]
+	return list, true
+}
+
+// A flagReader reads the flags of one message after the other. Their lists are
+// cut from a larger piece of memory, and what was read last is not parsed again.
+type flagReader struct {
+	block  []imap.Flag // of which so many are
+	used   int         // used
+	text   []byte      // parsed last, and
+	parsed []imap.Flag // what it holds
+}
+
+// read reads a list that belongs to the caller.
+func (r *flagReader) read(p *Parser) ([]imap.Flag, bool) {
+	if len(r.block)-r.used < 8 {
+		r.block, r.used = make([]imap.Flag, 128), 0
 	}
-	return list[:len(list):len(list)], true
+	unused := r.block[r.used:r.used]
+	if p.spaces(); len(r.text) > 0 && bytes.HasPrefix(p.b, r.text) {
+		p.b = p.b[len(r.text):]
+		return r.cut(append(unused, r.parsed...)), true
+	}
+	before := p.b
+	list, ok := p.appendFlags(unused)
+	if !ok {
+		return nil, false
+	}
+	if before[0] == '(' && len(list) > 0 && len(list) <= 8 {
+		r.text = append(r.text[:0], before[:len(before)-len(p.b)]...)
+		r.parsed = append(r.parsed[:0], list...)
+	}
+	return r.cut(list), true
+}
+
+// cut marks as used what a list takes up of the block, if it fits there.
+func (r *flagReader) cut(list []imap.Flag) []imap.Flag {
+	if len(list) <= len(r.block)-r.used {
+		r.used += len(list)
+	}
+	return list[:len(list):len(list)]
 }
 
 // flagName reads a flag. Where quotes are around it they do not belong to it.

@@ -88,7 +88,8 @@ const (
 )
 
 func (c *Conn) frameNext(fill func() error) (*Response, error) {
-	for !recognizable(c.buf[c.r:c.w]) {
+	num, isFetchHead := fetchHead(c.buf[c.r:c.w])
+	for !isFetchHead && !recognizable(c.buf[c.r:c.w]) {
 		if c.w-c.r >= head+mostBlanks {
 			return nil, fmt.Errorf("%w: a response begins with more than %d blanks", ErrProtocol, mostBlanks)
 		}
@@ -100,6 +101,9 @@ func (c *Conn) frameNext(fill func() error) (*Response, error) {
 		return nil, fmt.Errorf("%w: more than %d responses to one command", ErrLimit, c.lim.Responses)
 	}
 	resp := &c.resp
+	if isFetchHead {
+		return resp, c.frameFetch(num, fill)
+	}
 	*resp = Response{body: -1}
 	b := c.buf[c.r:c.w]
 	if name, size := streamedName(b); name != "" {
@@ -124,6 +128,41 @@ func (c *Conn) frameNext(fill func() error) (*Response, error) {
 		resp.Status.Code, resp.Status.Text = c.Redact(resp.Status.Code), c.Redact(resp.Status.Text)
 	}
 	return resp, nil
+}
+
+const fetchName = "FETCH"
+
+// fetchHead reports whether b begins as nearly all responses to FETCH do, and
+// returns the number in it: "* 23 FETCH (".
+func fetchHead(b []byte) (num uint32, ok bool) {
+	if len(b) < head || b[0] != '*' || b[1] != ' ' {
+		return 0, false
+	}
+	i := 2
+	for i < 11 && '0' <= b[i] && b[i] <= '9' { // nine digits at most
+		num = num*10 + uint32(b[i]-'0')
+		i++
+	}
+	return num, i > 2 && string(b[i:i+len(" FETCH (")]) == " FETCH ("
+}
+
+// frameFetch frames a response that fetchHead has recognized. It leaves alone
+// what is in order from the response before, because a hundred thousand of these
+// come in a row.
+func (c *Conn) frameFetch(num uint32, fill func() error) error {
+	length, body, err := c.frame(false, true, fill)
+	if err != nil {
+		return err
+	}
+	resp := &c.resp
+	if resp.Name != fetchName || !resp.HasNum || resp.Tag != "" {
+		*resp = Response{Name: fetchName, HasNum: true}
+	}
+	resp.Num, resp.body = num, body
+	b := c.buf[c.r : c.r+length]
+	resp.Parser = Parser{b: b[bytes.IndexByte(b, '('):], depth: c.lim.Depth}
+	c.r += length
+	return nil
 }
 
 // recognizable reports whether b holds a line or enough of one.

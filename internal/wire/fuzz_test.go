@@ -92,9 +92,9 @@ func FuzzValues(f *testing.F) {
 	addResponses(f, "UID FETCH")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, read := range []func(*Parser){
-			func(p *Parser) { p.envelope() },
+			func(p *Parser) { p.envelope(new(envelopeSlab)) },
 			func(p *Parser) { p.bodyStructure(16) },
-			func(p *Parser) { p.flags(nil) },
+			func(p *Parser) { p.flags() },
 			func(p *Parser) { p.skip() },
 			func(p *Parser) { p.params() },
 		} {

@@ -118,7 +118,7 @@ func (g *Guest) folder(b []byte, p *Parser) ([]byte, bool) {
 }
 
 func canonicalFlags(b []byte, p *Parser) ([]byte, bool) {
-	flags, ok := p.flags(nil)
+	flags, ok := p.flags()
 	return appendFlags(b, flags), ok
 }
 
@@ -134,7 +134,7 @@ func canonicalEnabled(b []byte, p *Parser) ([]byte, bool) {
 
 // canonicalList leaves out extended data and attributes that are none.
 func (g *Guest) canonicalList(b []byte, p *Parser) ([]byte, bool) {
-	attrs, ok := p.flags(nil)
+	attrs, ok := p.flags()
 	if !ok {
 		return nil, false
 	}

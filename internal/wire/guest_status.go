@@ -66,7 +66,7 @@ func codeFlags(args string) (string, bool) {
 	if p.peek() != '(' {
 		return "", false
 	}
-	flags, ok := p.flags(nil)
+	flags, ok := p.flags()
 	return string(appendFlags(nil, flags)), ok
 }
 

@@ -26,8 +26,16 @@ func (p *Parser) end() bool {
 // spaces skips white space; servers put two blanks, or a TAB, where the grammar
 // has one.
 func (p *Parser) spaces() {
-	i := 0
-	for i < len(p.b) && (p.b[i] == ' ' || p.b[i] == '\t') {
+	if len(p.b) > 0 && blank[p.b[0]] {
+		p.skipBlanks()
+	}
+}
+
+var blank = [256]bool{' ': true, '\t': true}
+
+func (p *Parser) skipBlanks() {
+	i := 1
+	for i < len(p.b) && blank[p.b[i]] {
 		i++
 	}
 	p.b = p.b[i:]
@@ -35,9 +43,7 @@ func (p *Parser) spaces() {
 
 // accept skips white space and then ch, if ch comes next.
 func (p *Parser) accept(ch byte) bool {
-	if len(p.b) > 0 && p.b[0] != ch {
-		p.spaces()
-	}
+	p.spaces()
 	if len(p.b) > 0 && p.b[0] == ch {
 		p.b = p.b[1:]
 		return true
@@ -285,6 +291,17 @@ func (p *Parser) skip() bool {
 
 // number reads a number of at most 64 bits; quotes around it are ignored.
 func (p *Parser) number() (uint64, bool) {
+	p.spaces()
+	var n uint64
+	i := 0
+	for i < len(p.b) && i < 19 && '0' <= p.b[i] && p.b[i] <= '9' { // which do not overflow
+		n = n*10 + uint64(p.b[i]-'0')
+		i++
+	}
+	if i > 0 && i < len(p.b) && atomEnd[p.b[i]] {
+		p.b = p.b[i:]
+		return n, true
+	}
 	s, null, ok := p.str()
 	if !ok || null {
 		return 0, false

@@ -170,7 +170,7 @@ func (m *Mailbox) collect(r *Response) bool {
 	case "EXISTS":
 		m.Messages = r.Num
 	case "FLAGS":
-		m.Flags, _ = r.flags(nil)
+		m.Flags, _ = r.flags()
 	case "OK":
 		args := []byte(r.Status.CodeArgs())
 		switch r.Status.CodeName() {
@@ -184,7 +184,7 @@ func (m *Mailbox) collect(r *Response) bool {
 			m.HighestModSeq, _ = parseNumber(args)
 		case "PERMANENTFLAGS":
 			p := Parser{b: args, depth: 1}
-			m.PermanentFlags, m.HasPermanent = p.flags(nil)
+			m.PermanentFlags, m.HasPermanent = p.flags()
 		case "READ-ONLY":
 			m.ReadOnly = true
 		}
