@@ -5,22 +5,35 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/imapkit/imapkit/internal/wire"
 )
 
-// A source is a message on its way to the server. It lets its last bytes go only
-// when it is sure that there are no more, so that a server never has the whole
-// of a message whose reader does not keep to its size.
+// A source is a message on its way to the server. Its beginning is read before
+// anything is sent: the whole of a short message. Of a long one the last bytes go
+// only when it is sure that there are no more, so that a server never has the
+// whole of a message whose reader does not keep to its size.
 type source struct {
 	r    io.Reader
 	size int64
 	opts AppendOptions
 
-	begun bool  // something was read, which cannot be read again
-	n     int64 // bytes handed out
-	held  []byte
-	ends  bool // the reader has ended where it should
-	id    idScanner
+	loaded bool
+	failed error  // why it could not be loaded
+	head   []byte // what was read before anything was sent
+	n      int64  // bytes handed out
+	held   []byte
+	past   bool // more than the head was read, so that it cannot be sent again
+	ends   bool // the reader has ended where it should
+
+	id      string // Message-ID; "": none that can be searched for
+	utf8    bool   // the header has UTF-8 in it (RFC 6532)
+	nul     int64  // where the first NUL of the head is; -1: nowhere
+	wrapped bool   // it goes out as UTF8 data (RFC 6855 section 4)
+	bare    bool   // it must not, because the server cannot read that
 }
 
 // newSource checks what cannot be sent.
@@ -37,7 +50,7 @@ func newSource(msg io.Reader, size int64, opts AppendOptions) (*source, error) {
 	if y := opts.InternalDate.Year(); !opts.InternalDate.IsZero() && (y < 1 || y > 9999) {
 		return nil, fmt.Errorf("imapkit: AppendOptions.InternalDate: the year %d cannot be written in IMAP", y)
 	}
-	src := &source{r: msg, size: size, opts: opts}
+	src := &source{r: msg, size: size, opts: opts, nul: -1}
 	if opts.CRLF {
 		return src, src.convert(msg)
 	}
@@ -69,6 +82,66 @@ func (src *source) convert(msg io.Reader) error {
 	return nil
 }
 
+// longestHead is how much of a message is read before anything is sent.
+const longestHead = 64 << 10
+
+// load reads the head and learns from it how the message has to be sent.
+func (src *source) load() error {
+	if !src.loaded {
+		src.loaded = true
+		if src.failed = src.readHead(); src.failed != nil {
+			src.failed = &wire.SourceError{Err: src.failed}
+		}
+	}
+	return src.failed
+}
+
+func (src *source) readHead() error {
+	src.head = make([]byte, min(src.size, longestHead))
+	if n, err := io.ReadFull(src.r, src.head); err == io.EOF || err == io.ErrUnexpectedEOF {
+		return fmt.Errorf("%w, %d bytes before the announced size", io.ErrUnexpectedEOF, src.size-int64(n))
+	} else if err != nil {
+		return err
+	}
+	if src.short() {
+		if err := src.end(); err != nil {
+			return err
+		}
+	}
+	header := headerOf(src.head)
+	src.id = messageID(header)
+	src.utf8 = is8bit(header) && utf8.Valid(header)
+	src.nul = int64(bytes.IndexByte(src.head, 0))
+	return nil
+}
+
+// short reports whether the head is the whole message.
+func (src *source) short() bool { return src.size <= longestHead }
+
+// end checks that the reader ends here.
+func (src *source) end() error {
+	for !src.ends {
+		var extra [1]byte
+		switch n, err := src.r.Read(extra[:]); {
+		case n > 0:
+			return errors.New("there is more than the announced size")
+		case err == io.EOF:
+			src.ends = true
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
+// rewind goes back to the beginning, if it can.
+func (src *source) rewind() bool {
+	if !src.past {
+		src.n = 0
+	}
+	return !src.past
+}
+
 // complete reports whether the whole message may have been sent.
 func (src *source) complete() bool { return src.n == src.size }
 
@@ -77,16 +150,30 @@ const heldBack = 64
 
 // Read hands the message on.
 func (src *source) Read(p []byte) (int, error) {
-	src.begun = true
+	if src.n < int64(len(src.head)) {
+		n := copy(p, src.head[src.n:])
+		src.n += int64(n)
+		return n, nil
+	}
+	if src.short() {
+		return 0, io.EOF
+	}
+	src.past = true
 	left := src.size - src.n - int64(len(src.held))
 	if left > heldBack {
 		n, err := src.r.Read(p[:min(int64(len(p)), left-heldBack)])
-		src.note(p[:n])
+		if bad := src.check(p[:n], src.n); bad != nil {
+			return 0, bad
+		}
+		src.n += int64(n)
 		return n, err
 	}
 	for left > 0 && !src.ends {
 		var b [heldBack]byte
 		n, err := src.r.Read(b[:left])
+		if bad := src.check(b[:n], src.size-left); bad != nil {
+			return 0, bad
+		}
 		src.held = append(src.held, b[:n]...)
 		left -= int64(n)
 		if err == io.EOF && left == 0 {
@@ -95,29 +182,29 @@ func (src *source) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	for !src.ends {
-		var extra [1]byte
-		switch n, err := src.r.Read(extra[:]); {
-		case n > 0:
-			return 0, errors.New("there is more than the announced size")
-		case err == io.EOF:
-			src.ends = true
-		case err != nil:
-			return 0, err
-		}
+	if err := src.end(); err != nil {
+		return 0, err
 	}
 	if len(src.held) == 0 {
 		return 0, io.EOF
 	}
 	n := copy(p, src.held)
 	src.held = src.held[n:]
-	src.note(p[:n])
+	src.n += int64(n)
 	return n, nil
 }
 
-func (src *source) note(p []byte) {
-	src.n += int64(len(p))
-	src.id.scan(p)
+// check returns an error for a NUL that was not announced, and cannot be any
+// more.
+func (src *source) check(p []byte, at int64) error {
+	if src.nul >= 0 {
+		return nil
+	}
+	if i := bytes.IndexByte(p, 0); i >= 0 {
+		return fmt.Errorf("byte %d is a NUL; the server has to be told of one when the message begins,"+
+			" so the first must be among the %d bytes that are looked at", at+int64(i), longestHead)
+	}
+	return nil
 }
 
 // A countingReader knows how much has been read.
@@ -178,39 +265,30 @@ func (c *crlfReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// longestHeader is how far into a message its Message-ID is looked for.
-const longestHeader = 64 << 10
-
-// An idScanner finds the Message-ID of a message that passes.
-type idScanner struct {
-	head []byte
-	done bool
-}
-
-func (s *idScanner) scan(p []byte) {
-	if s.done {
-		return
+// headerOf returns the header of a message that begins with head, without a
+// character that is cut at its end.
+func headerOf(head []byte) []byte {
+	if bytes.HasPrefix(head, []byte("\r\n")) || bytes.HasPrefix(head, []byte("\n")) {
+		return nil
 	}
-	s.head = append(s.head, p[:min(len(p), longestHeader-len(s.head))]...)
-	end := len(s.head)
 	for _, blank := range [...]string{"\r\n\r\n", "\n\n"} {
-		if i := bytes.Index(s.head, []byte(blank)); i >= 0 {
-			end = min(end, i+1)
-			s.done = true
+		if i := bytes.Index(head, []byte(blank)); i >= 0 {
+			head = head[:i+1]
 		}
 	}
-	s.done = s.done || len(s.head) == longestHeader
-	if s.done {
-		s.head = []byte(messageID(s.head[:end]))
+	for i := 1; i < utf8.UTFMax && i <= len(head); i++ {
+		if rest := head[len(head)-i:]; utf8.RuneStart(rest[0]) {
+			if !utf8.FullRune(rest) {
+				head = head[:len(head)-i]
+			}
+			break
+		}
 	}
+	return head
 }
 
-// value returns the Message-ID, or "" if there is none that can be searched for.
-func (s *idScanner) value() string {
-	if s.done {
-		return string(s.head)
-	}
-	return messageID(s.head)
+func is8bit(b []byte) bool {
+	return slices.ContainsFunc(b, func(ch byte) bool { return ch >= utf8.RuneSelf })
 }
 
 // messageID returns the Message-ID of a header, with its angle brackets.

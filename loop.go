@@ -111,8 +111,10 @@ func (l *loop) step() (entry, error) {
 			return entry{}, ended(l.ctx)
 		}
 		if l.given < len(l.ready) {
+			e := l.ready[l.given]
+			l.ready[l.given] = entry{}
 			l.given++
-			return l.ready[l.given-1], nil
+			return e, nil
 		}
 		l.ready = l.ready[:0]
 		l.given = 0
@@ -279,12 +281,13 @@ func (l *loop) pumpReady(s *session, ahead bool) error {
 func (l *loop) pump(s *session, ahead bool) (*MessageInfo, error) {
 	m, err := l.reader.Next()
 	switch {
-	case err == nil && l.isNext(m):
-		info := l.newInfo()
-		info.fill(m)
-		l.sent[0].next++
-		return info, nil
 	case err == nil:
+		if c := l.current(); l.isNext(c, m) {
+			info := l.newInfo()
+			info.fill(m)
+			c.next++
+			return info, nil
+		}
 		l.take(m)
 		return nil, nil
 	case err != io.EOF:
@@ -318,6 +321,9 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 			return err
 		}
 	}
+	if c := l.current(); c != nil {
+		l.handOut(c) // what has come before its turn
+	}
 	if ahead && !slices.ContainsFunc(l.sent, (*chunk).needsRepair) {
 		return l.ask(s)
 	}
@@ -345,7 +351,7 @@ func (l *loop) take(m *wire.Fetched) {
 		}
 		return
 	}
-	for i, c := range l.sent {
+	for _, c := range l.sent {
 		pos := c.next
 		if pos >= len(c.uids) || c.uids[pos] != m.UID {
 			var asked bool
@@ -367,19 +373,28 @@ func (l *loop) take(m *wire.Fetched) {
 			e.sections = append(e.sections, section)
 			c.held += section.Size
 		}
-		if i == 0 {
-			l.handOut(c)
-		}
+		l.handOut(c)
 		return
 	}
 }
 
+// current returns the chunk whose turn it is, or nil. The command of the one
+// before may not be done: Dovecot begins to answer a FETCH before it says OK to
+// the last one.
+func (l *loop) current() *chunk {
+	for _, c := range l.sent {
+		if c.next < len(c.uids) {
+			return c
+		}
+	}
+	return nil
+}
+
 // isNext reports whether a response holds all of the message whose turn it is,
 // and nothing of its chunk has come out of order.
-func (l *loop) isNext(m *wire.Fetched) bool {
-	c := l.sent[0]
-	return c.entries == nil && c.next < len(c.uids) && c.uids[c.next] == m.UID && l.sections == 0 &&
-		len(m.Sections) == 0 && (m.Items|m.Bad)&l.wanted == l.wanted && m.Bad&repairable == 0
+func (l *loop) isNext(c *chunk, m *wire.Fetched) bool {
+	return c != nil && c.entries == nil && c.uids[c.next] == m.UID && l.sections == 0 && len(m.Sections) == 0 &&
+		(m.Items|m.Bad)&l.wanted == l.wanted && m.Bad&repairable == 0
 }
 
 // newInfo cuts from a small slab, which saves most of the allocator's work. So
@@ -395,8 +410,10 @@ func (l *loop) newInfo() *MessageInfo {
 // handOut makes those messages ready that are complete and next in order. If
 // too much is held in memory because one is missing, order gives way.
 func (l *loop) handOut(c *chunk) {
-	for c.next < len(c.entries) && l.complete(&c.entries[c.next]) {
+	current := c == l.current()
+	for current && c.next < len(c.entries) && l.complete(&c.entries[c.next]) {
 		l.deliver(c, &c.entries[c.next])
+		c.entries[c.next] = entry{} // its body is the program's alone
 		c.next++
 	}
 	if c.held > 0 && c.held > l.folder.client.limits().Message {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -407,5 +408,82 @@ func TestFolderRebuiltBetweenTwoCalls(t *testing.T) {
 	}
 	if _, err := f.client.Select(ctx, "INBOX"); err != nil {
 		t.Errorf("selecting it anew: %v", err)
+	}
+}
+
+// Dovecot begins to answer a FETCH before it says OK to the one before.
+func TestMessagesAreHandedOutBeforeTheCommandBeforeThemIsDone(t *testing.T) {
+	const first, all = mostBodiesPerFetch, mostBodiesPerFetch + 10
+	second := make(chan bool)
+	var tags []string
+	_, f := readFrom(t, scripted.Options{Exists: all, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+			tags = append(tags, cmd.Tag)
+			from, to := 1, first
+			if len(tags) == 2 {
+				from, to = first+1, all
+			}
+			for i := from; i <= to; i++ {
+				c.SendRaw(fmt.Sprintf("* %d FETCH (UID %d FLAGS () INTERNALDATE \"05-Jan-2026 10:00:00 +0000\" RFC822.SIZE 4 BODY[] {4}\r\na\r\n%d)\r\n",
+					i, 100+i, i%10))
+			}
+			if len(tags) == 2 {
+				select {
+				case <-second:
+				case <-time.After(10 * time.Second):
+				}
+				c.OK(tags[0], "done")
+				c.OK(tags[1], "done")
+			}
+		},
+	}})
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var got []imap.UID
+	for m, err := range f.FetchAll(ctx, uidsTo(all)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, m.Info.UID); len(got) == all {
+			close(second)
+		}
+	}
+	equalUIDs(t, "FetchAll", got, uidsTo(all))
+}
+
+func TestFetchAllHoldsOneMessageAtATime(t *testing.T) {
+	const count, size, allowed = 40, 1 << 20, 6 << 20
+	body := strings.Repeat("0123456789abcde\n", size/16)
+	_, f := readFrom(t, scripted.Options{Exists: count, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+			for i := 1; i <= count; i++ {
+				c.SendRaw(fmt.Sprintf("* %d FETCH (UID %d FLAGS () INTERNALDATE \"05-Jan-2026 10:00:00 +0000\" RFC822.SIZE %d BODY[] {%d}\r\n",
+					i, 100+i, size, size))
+				c.SendRaw(body)
+				c.SendRaw(")\r\n")
+			}
+			c.OK(cmd.Tag, "done")
+		},
+	}})
+	live := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before, n := live(), 0
+	for m, err := range f.FetchAll(context.Background(), uidsTo(count)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; n == count-5 {
+			if grown := live() - before; grown > allowed {
+				t.Errorf("%d bytes are held after %d messages", grown, n)
+			}
+		}
+		runtime.KeepAlive(m)
+	}
+	if n != count {
+		t.Errorf("%d messages", n)
 	}
 }
