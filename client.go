@@ -160,8 +160,9 @@ func (c *Client) attempt(ctx context.Context, op operation, fn func(*session) er
 		if anonymous {
 			s.Discard()
 		}
+		shorter := c.learnsLimits(err, again)
 		c.finish(l)
-		if !again || !dead && !anonymous || errors.Is(err, ErrUnknownOutcome) {
+		if !again || !dead && !anonymous && !shorter || errors.Is(err, ErrUnknownOutcome) {
 			return nil, c.outcome(err)
 		}
 	}

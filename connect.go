@@ -328,6 +328,7 @@ func (s *session) greet(ctx context.Context, way route) error {
 	s.Begin(ctx, remaining(s.client.greetingTimeout(), s.late), false)
 	defer s.End()
 	status, err := s.Greeting()
+	s.greeting = status.Text
 	switch {
 	case err == nil:
 		s.spoke = true

@@ -2,7 +2,6 @@ package imapkit
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,7 +59,7 @@ func (f *Folder) Move(ctx context.Context, uids []imap.UID, to string) (UIDMap, 
 		}
 		return nil
 	})
-	return moved, f.markAgain(ctx, spared, err)
+	return moved, f.markAgain(ctx, "Move", spared, err)
 }
 
 // move runs MOVE, or what does the same on servers without it.
@@ -180,7 +179,7 @@ func (f *Folder) Delete(ctx context.Context, uids []imap.UID) error {
 		}
 		return nil
 	})
-	return f.markAgain(ctx, spared, err)
+	return f.markAgain(ctx, "Delete", spared, err)
 }
 
 // Undelete takes the mark \Deleted off messages that were marked but not yet
@@ -230,16 +229,22 @@ func (s *session) deleteUIDs(uids []imap.UID, spared *[]imap.UID) error {
 }
 
 // spareOthers takes the mark off all other messages, and looks again whether it
-// is off: some servers cap what a search finds, some only pretend to store.
+// is off: some servers only pretend to store.
 func (s *session) spareOthers(uids []imap.UID, spared *[]imap.UID) error {
 	for {
-		marked := new(wire.SearchResult)
-		cmd := s.Command("UID SEARCH").Raw("DELETED")
-		cmd.On = marked.Collect(cmd)
-		if err := s.run(cmd); err != nil {
+		marked, err := everything(func(r span) (*answer, error) {
+			a := new(answer)
+			cmd := s.Command("UID SEARCH")
+			if !r.whole() {
+				cmd.Raw(r.key())
+			}
+			a.collect(cmd.Raw("DELETED"))
+			return a, s.run(cmd)
+		})
+		if err != nil {
 			return err
 		}
-		others := slices.DeleteFunc(toUIDs(marked.Ascending()), func(uid imap.UID) bool { return contains(uids, uid) })
+		others := slices.DeleteFunc(marked, func(uid imap.UID) bool { return contains(uids, uid) })
 		if len(others) == 0 {
 			return nil
 		}
@@ -248,7 +253,7 @@ func (s *session) spareOthers(uids []imap.UID, spared *[]imap.UID) error {
 				ErrNotSupported, others[0])
 		}
 		*spared = ascending(append(*spared, others...))
-		for _, set := range chunks(others, longestLine, 1<<30) {
+		for _, set := range s.measure().chunks(others) {
 			if err := s.change(s.store(set, "-FLAGS.SILENT", deletedFlag)); err != nil {
 				return err
 			}
@@ -258,7 +263,7 @@ func (s *session) spareOthers(uids []imap.UID, spared *[]imap.UID) error {
 
 // mark marks messages \Deleted.
 func (s *session) mark(uids []imap.UID) error {
-	for _, set := range chunks(uids, longestLine, 1<<30) {
+	for _, set := range s.measure().chunks(uids) {
 		if err := s.change(s.store(set, "+FLAGS.SILENT", deletedFlag)); err != nil {
 			return err
 		}
@@ -268,13 +273,17 @@ func (s *session) mark(uids []imap.UID) error {
 
 // markAgain gives spared messages their mark back where the connection that
 // took it off them could not. It returns err, or its own failure besides.
-func (f *Folder) markAgain(ctx context.Context, spared []imap.UID, err error) error {
+func (f *Folder) markAgain(ctx context.Context, verb string, spared []imap.UID, err error) error {
 	if len(spared) == 0 {
 		return err
 	}
-	if marking := f.AddFlags(ctx, spared, imap.FlagDeleted); marking != nil {
-		return errors.Join(err, fmt.Errorf("imapkit: %d other messages in %s have lost their \\Deleted mark: %w",
-			len(spared), f.name, marking))
+	marking := f.AddFlags(ctx, spared, imap.FlagDeleted)
+	if marking == nil {
+		return err
 	}
-	return err
+	lost := fmt.Errorf("%d other messages in %s have lost their \\Deleted mark: %w", len(spared), f.name, marking)
+	if err == nil {
+		return fmt.Errorf("imapkit: %s was done, but %w", verb, lost)
+	}
+	return fmt.Errorf("%w; and %w", err, lost)
 }

@@ -73,6 +73,8 @@ type ServerError struct {
 	Status  string // "NO", "BAD" or "BYE"
 	Code    string // response code without brackets, arguments included, e.g. "OVERQUOTA"; often empty
 	Text    string // human-readable text
+
+	long bool // the command line was longer than all servers must take
 }
 
 // Error returns the refusal in one line.

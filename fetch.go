@@ -160,6 +160,7 @@ func (f *Folder) newLoop(q Query, items []Item) (*loop, error) {
 		l.wanted |= wireItems[item]
 		if strings.HasPrefix(string(item), "BODY.PEEK[") {
 			l.sections++
+			l.whole = l.whole || item == wholeMessageItem
 		}
 	}
 	root := q.root()

@@ -160,12 +160,12 @@ func (f *Folder) withUIDs(ctx context.Context, op operation, uids []imap.UID, fn
 	if len(uids) == 0 {
 		return nil
 	}
-	sets := chunks(ascending(uids), longestLine, 1<<30)
+	uids = ascending(uids)
 	return f.client.do(ctx, op, func(s *session) error {
 		if err := s.open(f); err != nil {
 			return err
 		}
-		return fn(s, sets)
+		return fn(s, s.measure().chunks(uids))
 	})
 }
 

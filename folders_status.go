@@ -37,11 +37,14 @@ func (c *Client) FoldersStatus(ctx context.Context, pattern string) ([]FolderDet
 		}
 		list = folderList{s: s, known: make(map[string]bool)}
 		done := false
-		if caps.Has(imap.CapListExtended) && caps.Has(imap.CapListStatus) {
+		if s.listsStatus(caps) {
 			// What refuses this although it is advertised gets the simple commands.
 			err := list.all(pattern, items, caps)
 			if done = err == nil; !done && (!errors.As(err, new(*ServerError)) || isThrottled(err)) {
 				return err
+			}
+			if !done {
+				c.learn(func(m *memory) { m.noListStatus = true })
 			}
 		}
 		if !done {

@@ -29,6 +29,7 @@ type loop struct {
 	items    []Item
 	wanted   wire.Items // of items
 	sections int        // number of body sections in items
+	whole    bool       // the whole message is one of them
 	perChunk int
 	query    *node // still to be searched for; nil: the chunks are planned
 	total    int   // messages planned
@@ -41,9 +42,9 @@ type loop struct {
 	mu     sync.Mutex // held while reading
 	lease  *lease
 	reader *wire.FetchReader
-	todo   [][]imap.UID // not yet asked for
-	sent   []*chunk     // asked for, oldest first
-	ready  []entry      // to be handed out, from the one at given on
+	todo   []imap.UID // not yet asked for
+	sent   []*chunk   // asked for, oldest first
+	ready  []entry    // to be handed out, from the one at given on
 	given  int
 	err    error // after ready
 	stall  error // after ready: the refusal of a server that throttles
@@ -70,6 +71,7 @@ type entry struct {
 	bad      wire.Items   // what was not readable
 	sections []wire.Section
 	given    bool // handed out before those in front of it
+	tried    bool // another way to get the message
 }
 
 // aheadOf is how many chunks may be in flight.
@@ -77,8 +79,7 @@ const aheadOf = 2
 
 // plan sets the messages to fetch.
 func (l *loop) plan(uids []imap.UID) {
-	l.query, l.total = nil, len(uids)
-	l.todo = chunks(uids, longestLine, l.perChunk)
+	l.query, l.total, l.todo = nil, len(uids), uids
 }
 
 // all hands out the messages.
@@ -214,11 +215,9 @@ func (l *loop) prepare(s *session) error {
 
 // again puts what is in flight back to what is to do.
 func (l *loop) again() {
-	var back [][]imap.UID
+	var back []imap.UID
 	for _, c := range l.sent {
-		if missing := c.missing(); len(missing) > 0 {
-			back = append(back, missing)
-		}
+		back = append(back, c.missing()...)
 	}
 	l.todo, l.sent = append(back, l.todo...), nil
 }
@@ -240,13 +239,13 @@ func (c *chunk) missing() []imap.UID {
 // ask keeps the link busy.
 func (l *loop) ask(s *session) error {
 	for len(l.sent) < aheadOf && len(l.todo) > 0 {
-		uids := l.todo[0]
+		uids, rest := s.measure().atMost(l.perChunk).cut(l.todo)
 		cmd := s.Command("UID FETCH").Raw(string(appendSet(nil, uids))).Open()
 		for _, item := range l.items {
 			cmd.Raw(string(item))
 		}
 		cmd.Close()
-		l.todo = l.todo[1:]
+		l.todo = rest
 		l.sent = append(l.sent, &chunk{uids: uids, cmd: cmd})
 		if err := l.reader.Add(cmd); err != nil {
 			return err
@@ -304,11 +303,14 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 		if isThrottled(err) {
 			return err
 		}
-		if c.needsRepair() {
+		if l.needsRepair(c) {
 			if l.inFlight() {
 				return nil // until the connection is ours alone
 			}
 			if err := l.repair(s, c); err != nil {
+				return err
+			}
+			if again, err := l.refill(s, c); again || err != nil {
 				return err
 			}
 		}
@@ -324,7 +326,7 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 	if c := l.current(); c != nil {
 		l.handOut(c) // what has come before its turn
 	}
-	if ahead && !slices.ContainsFunc(l.sent, (*chunk).needsRepair) {
+	if ahead && !slices.ContainsFunc(l.sent, l.needsRepair) {
 		return l.ask(s)
 	}
 	return nil
@@ -437,7 +439,13 @@ func (l *loop) deliver(c *chunk, e *entry) {
 }
 
 func (l *loop) complete(e *entry) bool {
-	return e.info != nil && e.have&l.wanted == l.wanted && len(e.sections) >= l.sections && e.bad&repairable == 0
+	return e.info != nil && e.have&l.wanted == l.wanted && len(e.sections) >= l.sections && e.bad&repairable == 0 &&
+		!l.hollow(e)
+}
+
+// flagsOnly reports whether a change of flags is all that has come.
+func (e *entry) flagsOnly() bool {
+	return e.have|e.bad == wire.ItemUID|wire.ItemFlags && len(e.sections) == 0
 }
 
 // flush makes the rest of a chunk ready when its command is done. Messages of
@@ -445,7 +453,7 @@ func (l *loop) complete(e *entry) bool {
 func (l *loop) flush(c *chunk) {
 	for i := c.next; i < len(c.entries); i++ {
 		e := &c.entries[i]
-		if e.info == nil || e.have|e.bad == wire.ItemUID|wire.ItemFlags && l.wanted&^wire.ItemFlags != 0 && len(e.sections) == 0 {
+		if e.info == nil || e.flagsOnly() && l.wanted&^wire.ItemFlags != 0 {
 			continue // or a change of flags is all that is known of it
 		}
 		if missing := l.missing(e); missing != "" {
@@ -472,8 +480,10 @@ func (l *loop) missing(e *entry) string {
 // repairable are the items that can be made from the message itself.
 const repairable = wire.ItemEnvelope | wire.ItemBodyStructure
 
-func (c *chunk) needsRepair() bool {
-	return slices.ContainsFunc(c.entries, func(e entry) bool { return e.bad&repairable != 0 })
+func (l *loop) needsRepair(c *chunk) bool {
+	return slices.ContainsFunc(c.entries, func(e entry) bool {
+		return e.bad&repairable != 0 || c.cmd.Done && l.hollow(&e)
+	})
 }
 
 // repair makes unreadable envelopes from the messages' headers, and body
@@ -500,7 +510,7 @@ func (l *loop) repair(s *session, c *chunk) error {
 			}
 			e.bad &^= job.item
 		}
-		for _, chunk := range chunks(uids, longestLine, mostPerFetch) {
+		for _, chunk := range s.measure().atMost(mostPerFetch).chunks(uids) {
 			err := s.fetchEach(l.folder, chunk, job.get, func(m *wire.Fetched) {
 				if i, ok := slices.BinarySearch(c.uids, m.UID); ok && len(m.Sections) > 0 {
 					job.fix(c.entries[i].info, m.Sections[0].Data)

@@ -18,8 +18,13 @@ import (
 // memory is what a Client learns about its server beyond what that says of
 // itself. It is guarded by Client.mu.
 type memory struct {
-	noESearch bool     // ESEARCH is advertised and refused
-	charsets  []string // charsets to search in, the one that works first; nil: not tried
+	noESearch    bool             // ESEARCH is advertised and refused
+	noListStatus bool             // LIST-STATUS is advertised and refused
+	noUTF8Data   bool             // RFC 9755 is spoken, which has no UTF8 in APPEND
+	shortLines   bool             // long lines are refused
+	mostMessages int              // that one command may name; 0: any number
+	charsets     []string         // charsets to search in, the one that works first; nil: not tried
+	appendLimits map[string]int64 // of folders where each has its own
 }
 
 // Search returns the UIDs of the messages that match, in ascending order (RFC
@@ -44,12 +49,15 @@ func (f *Folder) Count(ctx context.Context, q Query) (int, error) {
 			if err != nil {
 				return err
 			}
-			if found[0].Counted {
-				n = int(found[0].Count)
+			switch a := found[0]; {
+			case !a.Counted:
+				uids, err := s.complete(f, root, a)
+				n = len(uids)
+				return err
+			case !a.capped():
+				n = int(a.Count)
 				return nil
 			}
-			n = len(found[0].Ascending())
-			return nil
 		}
 		uids, err := s.find(f, root)
 		n = len(uids)
@@ -73,10 +81,6 @@ func (f *Folder) search(ctx context.Context, verb string, q Query, run func(*ses
 	}
 	return f.client.do(ctx, f.operation(verb), func(s *session) error { return run(s, root) })
 }
-
-// longestLine is how long a UID set in a command line may get. RFC 7162 section
-// 4 asks servers to take lines of 8192 bytes; the rest is for what is around it.
-const longestLine = 7000
 
 // find searches, exactly.
 func (s *session) find(f *Folder, root *node) ([]imap.UID, error) {
@@ -117,7 +121,8 @@ func (s *session) supported(root *node) (*node, error) {
 // findInPieces searches. A query whose UIDs would make the line too long is
 // asked in several, whose results are put together here.
 func (s *session) findInPieces(f *Folder, root *node) ([]imap.UID, error) {
-	if root.setLength() <= longestLine/2 {
+	longest := s.measure().bytes
+	if root.setLength() <= longest/2 {
 		return s.findExactly(f, root)
 	}
 	switch root.kind {
@@ -126,13 +131,13 @@ func (s *session) findInPieces(f *Folder, root *node) ([]imap.UID, error) {
 	case kindOr:
 		return s.findAny(f, root.subs)
 	case kindAnd:
-		long := func(n *node) bool { return n.kind == kindUIDs && n.setLength() > longestLine/4 }
+		long := func(n *node) bool { return n.kind == kindUIDs && n.setLength() > longest/4 }
 		if i := slices.IndexFunc(root.subs, long); i >= 0 {
-			return s.findAny(f, splitUIDs(root.subs, i))
+			return s.findAny(f, splitUIDs(root.subs, i, longest))
 		}
 		return s.combine(f, root.subs[0], allOf(root.subs[1:]), true)
 	default:
-		return s.findAny(f, splitUIDs([]*node{root}, 0))
+		return s.findAny(f, splitUIDs([]*node{root}, 0, longest))
 	}
 }
 
@@ -160,9 +165,9 @@ func (s *session) combine(f *Folder, one, other *node, both bool) ([]imap.UID, e
 }
 
 // splitUIDs returns several queries for one whose i-th part is a long list.
-func splitUIDs(subs []*node, i int) []*node {
+func splitUIDs(subs []*node, i, longest int) []*node {
 	var pieces []*node
-	for _, set := range chunks(subs[i].uids, longestLine/4, math.MaxInt) {
+	for _, set := range (measure{longest / 4, math.MaxInt}).chunks(subs[i].uids) {
 		piece := slices.Clone(subs)
 		piece[i] = &node{kind: kindUIDs, uids: set}
 		pieces = append(pieces, allOf(piece))
@@ -180,13 +185,21 @@ func (s *session) findExactly(f *Folder, root *node) ([]imap.UID, error) {
 		if err != nil {
 			return nil, err
 		}
-		return toUIDs(found[0].Ascending()), nil
+		return s.complete(f, root, found[0])
 	}
-	found, err := s.searchFor(f, "ALL", around(root, false), around(root, true))
+	loose, strict := around(root, false), around(root, true)
+	found, err := s.searchFor(f, "ALL", loose, strict)
 	if err != nil {
 		return nil, err
 	}
-	possible, certain := toUIDs(found[0].Ascending()), toUIDs(found[1].Ascending())
+	possible, err := s.complete(f, loose, found[0])
+	if err != nil {
+		return nil, err
+	}
+	certain, err := s.complete(f, strict, found[1])
+	if err != nil {
+		return nil, err
+	}
 	doubtful := slices.DeleteFunc(possible, func(uid imap.UID) bool {
 		_, is := slices.BinarySearch(certain, uid)
 		return is
@@ -237,7 +250,8 @@ func (s *session) byInternalDate(f *Folder, root *node, uids []imap.UID) ([]imap
 	var matching []imap.UID
 	open := make(map[string][]imap.UID) // undecided messages by what the dates say
 	rest := make(map[string]*node)
-	for _, chunk := range chunks(uids, longestLine, mostPerFetch) {
+	m := s.measure().atMost(mostPerFetch)
+	for _, chunk := range m.chunks(uids) {
 		err := s.fetchEach(f, chunk, "INTERNALDATE", func(m *wire.Fetched) {
 			if m.Items&wire.ItemDate == 0 {
 				return
@@ -269,7 +283,7 @@ func (s *session) byInternalDate(f *Folder, root *node, uids []imap.UID) ([]imap
 		}
 	}
 	for key, undecided := range open {
-		for _, chunk := range chunks(ascending(undecided), longestLine/2, mostPerFetch) {
+		for _, chunk := range (measure{m.bytes / 2, m.messages}).chunks(ascending(undecided)) {
 			found, err := s.searchFor(f, "ALL", And(Query{&node{kind: kindUIDs, uids: chunk}}, Query{rest[key]}).root())
 			if err != nil {
 				return nil, err
@@ -293,7 +307,7 @@ func toUIDs(nums []uint32) []imap.UID {
 
 // searchFor sends searches in one go and returns their results. What a server
 // refuses because it cannot read it is asked in another way.
-func (s *session) searchFor(f *Folder, want string, roots ...*node) ([]*wire.SearchResult, error) {
+func (s *session) searchFor(f *Folder, want string, roots ...*node) ([]*answer, error) {
 	ascii := true
 	for _, root := range roots {
 		ascii = ascii && root.ascii()
@@ -340,8 +354,8 @@ func (s *session) searchFor(f *Folder, want string, roots ...*node) ([]*wire.Sea
 
 // searchOnce sends searches in one charset.
 func (s *session) searchOnce(f *Folder, want, charset string, encode func(string) string,
-	roots []*node) ([]*wire.SearchResult, error) {
-	results := make([]*wire.SearchResult, len(roots))
+	roots []*node) ([]*answer, error) {
+	results := make([]*answer, len(roots))
 	cmds := make([]*wire.Command, len(roots))
 	for i, root := range roots {
 		cmd := s.Command("UID SEARCH")
@@ -352,8 +366,8 @@ func (s *session) searchOnce(f *Folder, want, charset string, encode func(string
 			cmd.Raw("CHARSET " + charset)
 		}
 		root.add(cmd, encode)
-		results[i] = new(wire.SearchResult)
-		cmd.On = results[i].Collect(cmd)
+		results[i] = new(answer)
+		results[i].collect(cmd)
 		cmds[i] = cmd
 	}
 	if len(cmds) > 1 && !s.extendedSearch() {

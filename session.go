@@ -21,8 +21,12 @@ type session struct {
 	loggedIn bool
 	spoke    bool          // the server has answered in the protocol that was tried
 	late     time.Duration // by which the attempt began after the first one
-	used     bool          // by the program's own code, which is not run twice
-	current  bool          // the server has looked for changes in the open folder during this operation
+	greeting string
+	used     bool // by the program's own code, which is not run twice
+	current  bool // the server has looked for changes in the open folder during this operation
+
+	askedUTF8   bool // ENABLE UTF8=ACCEPT was sent
+	enabledUTF8 bool // and the server has agreed
 }
 
 // serverError makes an error of a refusal.
@@ -31,12 +35,16 @@ func serverError(command string, s wire.Status) *ServerError {
 }
 
 // refusal returns the error of a command that the server did not answer with
-// OK, or nil.
+// OK, or of which it did a part only (RFC 9738; of a search that is enough), or
+// nil.
 func refusal(cmd *wire.Command) error {
-	if cmd.Status.Type == "OK" {
+	partial := cmd.Status.CodeName() == "MESSAGELIMIT" && cmd.Name != "UID SEARCH"
+	if cmd.Status.Type == "OK" && !partial {
 		return nil
 	}
-	return serverError(cmd.Name, cmd.Status)
+	err := serverError(cmd.Name, cmd.Status)
+	err.long = cmd.Status.Type == "BAD" && cmd.Len() > shortLine
+	return err
 }
 
 // login makes the connection ready for use.
@@ -53,7 +61,10 @@ func (s *session) login(ctx context.Context) error {
 	if s.Caps() == nil {
 		s.SetCaps(c.recall(&c.capsAfter))
 	}
-	return s.identify()
+	if err := s.identify(); err != nil {
+		return err
+	}
+	return s.speakUTF8()
 }
 
 // authenticate logs in. A server that has to be asked what it offers is asked
@@ -246,6 +257,9 @@ func (s *session) capabilities() (imap.CapSet, error) {
 			s.SetCaps(imap.CapSet{})
 		}
 		s.client.remember(&s.client.capsAfter, s.Caps())
+		if err := s.speakUTF8(); err != nil {
+			return nil, err
+		}
 	}
 	return s.Caps(), nil
 }

@@ -78,7 +78,7 @@ func (f *Folder) Sort(ctx context.Context, q Query, keys ...SortKey) ([]imap.UID
 	}
 	var sorted []imap.UID
 	done, err := f.byServer(ctx, "Sort", q, needs, func(s *session, root *node, wanted []imap.UID) error {
-		found := new(wire.SearchResult)
+		found := new(answer)
 		cmd := s.Command("UID SORT").Open()
 		for _, k := range keys {
 			key, reverse := k.split()
@@ -89,9 +89,12 @@ func (f *Folder) Sort(ctx context.Context, q Query, keys ...SortKey) ([]imap.UID
 		}
 		cmd.Close().Raw("UTF-8")
 		root.add(cmd, asItIs)
-		cmd.On = found.Collect(cmd)
+		found.collect(cmd)
 		if err := s.read(f, cmd); err != nil {
 			return err
+		}
+		if found.capped() {
+			return errNotHere
 		}
 		sorted = inOrder(toUIDs(found.Numbers()), wanted)
 		return nil
@@ -134,13 +137,13 @@ func (f *Folder) byServer(ctx context.Context, verb string, q Query, needs []ima
 				return err
 			}
 			root = UIDs(wanted...).root()
-			if root.setLength() > longestLine {
+			if root.setLength() > s.measure().bytes {
 				root = matchAll
 			}
 		}
 		err = run(s, root, wanted)
 		var refused *ServerError
-		if errors.As(err, &refused) && !isThrottled(err) && (refused.Status == "BAD" || isBadCharset(refused)) {
+		if errors.As(err, &refused) && !isThrottled(err) && (refused.Status == "BAD" || isBadCharset(refused) || isTooMany(refused)) {
 			return errNotHere // advertised, and refused
 		}
 		return err

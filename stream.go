@@ -17,7 +17,7 @@ import (
 )
 
 // wholeMessage are the items of Fetch and FetchAll.
-var wholeMessage = []Item{ItemFlags, ItemDate, ItemSize, "BODY.PEEK[]"}
+var wholeMessage = []Item{ItemFlags, ItemDate, ItemSize, wholeMessageItem}
 
 // mostBodiesPerFetch is how many whole messages one command asks for.
 const mostBodiesPerFetch = 50
@@ -61,7 +61,7 @@ func (f *Folder) fetchOne(ctx context.Context, which string, command func(*sessi
 			cmd.Raw(string(item))
 		}
 		cmd.Close()
-		return s.fetchInto(f, cmd, func(m *wire.Fetched) error {
+		err := s.fetchInto(f, cmd, func(m *wire.Fetched) error {
 			switch {
 			case m.UID == 0 && len(m.Sections) > 0:
 				return fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
@@ -73,6 +73,11 @@ func (f *Folder) fetchOne(ctx context.Context, which string, command func(*sessi
 			}
 			return nil
 		})
+		if err == nil && len(raw) == 0 && info.UID != 0 && info.Size > 0 && info.Err == nil {
+			raw, err = s.wholeAgain(f, hollow{uid: info.UID, size: info.Size})
+			found = true
+		}
+		return err
 	})
 	switch {
 	case err != nil:
@@ -197,7 +202,7 @@ func (f *Folder) Raw(ctx context.Context, uids []imap.UID) iter.Seq2[RawMessage,
 			return
 		}
 		wanted := ascending(uids)
-		r := &rawLoop{folder: f, todo: chunks(wanted, longestLine, mostPerFetch)}
+		r := &rawLoop{folder: f, todo: wanted}
 		l, err := r.start(ctx)
 		if err != nil {
 			yield(RawMessage{}, err)
@@ -229,9 +234,10 @@ func (f *Folder) Raw(ctx context.Context, uids []imap.UID) iter.Seq2[RawMessage,
 // A rawLoop asks for the next chunk before the last one has come.
 type rawLoop struct {
 	folder *Folder
-	todo   [][]imap.UID
+	todo   []imap.UID
 	sent   []*wire.Command
 	uids   [][]imap.UID // of sent, that have not come
+	hollow []hollow
 	reader *wire.FetchReader
 	first  *wire.Fetched
 	ended  error
@@ -280,7 +286,7 @@ func (r *rawLoop) resume(ctx context.Context, refused error) (*lease, error) {
 	if err := r.folder.client.patience(ctx).outlast(refused); err != nil {
 		return nil, err
 	}
-	r.todo = slices.DeleteFunc(append(r.uids, r.todo...), func(uids []imap.UID) bool { return len(uids) == 0 })
+	r.todo = append(slices.Concat(r.uids...), r.todo...)
 	return r.start(ctx)
 }
 
@@ -293,8 +299,9 @@ func (c *Client) streaming(l *lease) {
 
 func (r *rawLoop) ask(s *session) error {
 	for len(r.sent) < aheadOf && len(r.todo) > 0 {
-		cmd := s.Command("UID FETCH").Raw(string(appendSet(nil, r.todo[0]))).Raw("(UID BODY.PEEK[])")
-		r.sent, r.uids, r.todo = append(r.sent, cmd), append(r.uids, r.todo[0]), r.todo[1:]
+		uids, rest := s.measure().atMost(mostPerFetch).cut(r.todo)
+		cmd := s.Command("UID FETCH").Raw(string(appendSet(nil, uids))).Raw("(UID " + string(wholeMessageItem) + ")")
+		r.sent, r.uids, r.todo = append(r.sent, cmd), append(r.uids, uids), rest
 		if err := r.reader.Add(cmd); err != nil {
 			return err
 		}
@@ -314,7 +321,10 @@ func (r *rawLoop) next(s *session) (RawMessage, error) {
 		}
 		r.first, r.ended = nil, nil
 		if err == io.EOF {
-			if err := r.chunkDone(s); err != nil {
+			if err = r.chunkDone(s); err == io.EOF && len(r.hollow) > 0 {
+				return r.again(s)
+			}
+			if err != nil {
 				return RawMessage{}, err
 			}
 			continue
@@ -322,16 +332,20 @@ func (r *rawLoop) next(s *session) (RawMessage, error) {
 		if err != nil {
 			return RawMessage{}, err
 		}
-		if len(m.Sections) == 0 {
-			continue // a change of flags
-		}
-		if m.UID == 0 {
+		if len(m.Sections) > 0 && m.UID == 0 {
 			return RawMessage{}, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
 		}
-		if !r.strike(m.UID) {
+		i := slices.IndexFunc(r.uids, func(uids []imap.UID) bool { return contains(uids, m.UID) })
+		if i < 0 {
+			continue
+		}
+		if len(m.Sections) == 0 || m.Sections[0].Size == 0 && m.Sections[0].Name == "BODY[]" {
+			// Or it is a change of flags, and the body is still to come.
+			r.expect(hollow{uid: m.UID, empty: len(m.Sections) > 0})
 			continue
 		}
 		section := m.Sections[0]
+		r.strike(i, m.UID)
 		msg := RawMessage{UID: m.UID, Size: section.Size}
 		if m.Body != nil {
 			msg.Body = m.Body
@@ -342,22 +356,15 @@ func (r *rawLoop) next(s *session) (RawMessage, error) {
 	}
 }
 
-// strike takes a message off the list of those that have not come, and reports
-// whether it was on it.
-func (r *rawLoop) strike(uid imap.UID) bool {
-	for i, uids := range r.uids {
-		at, is := slices.BinarySearch(uids, uid)
-		switch {
-		case !is:
-			continue
-		case at == 0: // as servers send them
-			r.uids[i] = uids[1:]
-		default:
-			r.uids[i] = slices.Concat(uids[:at], uids[at+1:])
-		}
-		return true
+// strike takes a message that has come off the lists.
+func (r *rawLoop) strike(i int, uid imap.UID) {
+	uids := r.uids[i]
+	if at, _ := slices.BinarySearch(uids, uid); at == 0 { // as servers send them
+		r.uids[i] = uids[1:]
+	} else {
+		r.uids[i] = slices.Concat(uids[:at], uids[at+1:])
 	}
-	return false
+	r.hollow = slices.DeleteFunc(r.hollow, func(h hollow) bool { return h.uid == uid })
 }
 
 // chunkDone checks on a command that has ended and asks for more; io.EOF tells
@@ -386,7 +393,7 @@ func (r *rawLoop) chunkDone(s *session) error {
 // closed: another call meanwhile needs a second one (see [Client.MaxConns]).
 // It may not be read from several goroutines; Close may be called from any.
 func (f *Folder) Open(ctx context.Context, uid imap.UID) (io.ReadCloser, error) {
-	return f.openSection(ctx, "Open", uid, "BODY.PEEK[]")
+	return f.openSection(ctx, "Open", uid, string(wholeMessageItem))
 }
 
 func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, section string) (io.ReadCloser, error) {
@@ -409,6 +416,8 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 		if err := r.reader.Add(r.cmd); err != nil {
 			return err
 		}
+		h := hollow{uid: uid}
+		there := false
 		for {
 			m, err := r.reader.Next()
 			if err == io.EOF {
@@ -418,12 +427,20 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 				if err := s.fetchRefusal(r.cmd); err != nil {
 					return err
 				}
+				if there && section == string(wholeMessageItem) {
+					return r.again(s, f, h)
+				}
 				return fmt.Errorf("%w: UID %d in %s", ErrNotFound, uid, f.name)
 			}
 			if err != nil {
 				return err
 			}
+			there = there || m.UID == uid
 			if len(m.Sections) == 0 || m.UID != 0 && m.UID != uid {
+				continue
+			}
+			if m.UID == uid && m.Sections[0].Size == 0 && section == string(wholeMessageItem) {
+				h.empty = true
 				continue
 			}
 			if m.UID == 0 {

@@ -47,6 +47,9 @@ func (f *Folder) Threads(ctx context.Context, q Query, algorithm imap.ThreadAlgo
 		if err := s.read(f, cmd); err != nil {
 			return err
 		}
+		if len(found.Nodes) == mostFound && (name == string(imap.ThreadReferences) || name == string(imap.ThreadOrderedSubject)) {
+			return errNotHere // it may be cut off
+		}
 		threads = threadsOf(found.Nodes)
 		return nil
 	})

@@ -111,7 +111,7 @@ func TestATransferThatStallsIsCut(t *testing.T) {
 		}
 		c.Serve(scripted.Options{})
 	})
-	endless := io.LimitReader(zeros{}, 1<<30)
+	endless := io.LimitReader(blanks{}, 1<<30)
 	for name, tt := range map[string]struct {
 		server *scripted.Server
 		call   func(*imapkit.Folder) error
@@ -157,9 +157,15 @@ func TestATransferThatStallsIsCut(t *testing.T) {
 	}
 }
 
-type zeros struct{}
+// blanks reads as a text of blanks that does not end.
+type blanks struct{}
 
-func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+func (blanks) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
 
 func TestTheProgramMayTakeItsTime(t *testing.T) {
 	s := scripted.Serve(t, scripted.Options{Exists: 3})
@@ -313,7 +319,7 @@ func TestCancellationOfAnUpload(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	result := make(chan error, 1)
 	go func() {
-		_, err := c.Folder("INBOX").Append(ctx, zeros{}, 1<<30, imapkit.AppendOptions{})
+		_, err := c.Folder("INBOX").Append(ctx, blanks{}, 1<<30, imapkit.AppendOptions{})
 		result <- err
 	}()
 	time.Sleep(300 * time.Millisecond) // to fill the buffers of the network

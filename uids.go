@@ -33,28 +33,36 @@ func runEnd(uids []imap.UID, i int) int {
 	return j
 }
 
-// chunks cuts ascending UIDs into pieces of at most count, whose sequence sets
-// are at most length bytes long.
-func chunks(uids []imap.UID, length, count int) [][]imap.UID {
+// A measure is what one command may name: a sequence set of at most so many
+// bytes, with at most so many messages in it.
+type measure struct{ bytes, messages int }
+
+// atMost returns a measure of no more messages than that.
+func (m measure) atMost(messages int) measure { return measure{m.bytes, min(m.messages, messages)} }
+
+// cut returns as many of ascending UIDs as one command may name, one at least,
+// and the rest.
+func (m measure) cut(uids []imap.UID) (first, rest []imap.UID) {
 	const longestRange = len("4294967295:4294967295,")
-	var pieces [][]imap.UID
-	start, bytes := 0, 0
-	count = min(count, len(uids))
-	for i := 0; i < len(uids); {
-		j := runEnd(uids[:min(len(uids), start+count)], i)
-		if bytes += len(appendSet(make([]byte, 0, longestRange), uids[i:j])) + 1; bytes > length && i > start {
-			pieces = append(pieces, uids[start:i])
-			start, bytes = i, 0
-			continue
+	most, bytes, i := min(max(m.messages, 1), len(uids)), 0, 0
+	for i < most {
+		j := runEnd(uids[:most], i)
+		bytes += len(appendSet(make([]byte, 0, longestRange), uids[i:j])) + 1
+		if bytes > m.bytes && i > 0 {
+			break
 		}
 		i = j
-		if i-start == count {
-			pieces = append(pieces, uids[start:i])
-			start, bytes = i, 0
-		}
 	}
-	if start < len(uids) {
-		pieces = append(pieces, uids[start:])
+	return uids[:i:i], uids[i:]
+}
+
+// chunks cuts ascending UIDs into what one command each may name.
+func (m measure) chunks(uids []imap.UID) [][]imap.UID {
+	var pieces [][]imap.UID
+	for len(uids) > 0 {
+		var piece []imap.UID
+		piece, uids = m.cut(uids)
+		pieces = append(pieces, piece)
 	}
 	return pieces
 }

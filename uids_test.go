@@ -31,7 +31,7 @@ func TestChunksKeepEveryUIDWithinLengthAndCount(t *testing.T) {
 	mixed := ascending(append(slices.Clone(sparse), dense...))
 	for _, uids := range [][]imap.UID{sparse, dense, mixed, dense[:1], nil} {
 		for _, count := range []int{1, 7, 1000, math.MaxInt} {
-			pieces := chunks(uids, 500, count)
+			pieces := (measure{500, count}).chunks(uids)
 			if !slices.Equal(slices.Concat(pieces...), uids) {
 				t.Fatalf("%d UIDs by %d: some are lost or moved", len(uids), count)
 			}
@@ -42,7 +42,7 @@ func TestChunksKeepEveryUIDWithinLengthAndCount(t *testing.T) {
 			}
 		}
 	}
-	if n := len(chunks(dense, 500, math.MaxInt)); n != 1 {
+	if n := len((measure{500, math.MaxInt}).chunks(dense)); n != 1 {
 		t.Errorf("one range is cut into %d", n)
 	}
 }

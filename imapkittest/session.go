@@ -167,8 +167,8 @@ func (s *session) copy(set imap.NumSet, to string) (*imap.CopyData, error) {
 	return s.UserSession.Copy(set, to)
 }
 
-// Move copies and expunges. The expunged messages are announced by the poll
-// that ends every command.
+// Move copies and expunges, also if the client is not there any more to be told
+// of it. The expunged messages are announced by the poll that ends every command.
 func (s *session) Move(w *imapserver.MoveWriter, set imap.NumSet, to string) error {
 	if s.readOnly {
 		return errReadOnly
@@ -177,14 +177,13 @@ func (s *session) Move(w *imapserver.MoveWriter, set imap.NumSet, to string) err
 	if err != nil || len(data.SourceUIDs) == 0 {
 		return err
 	}
-	if s.srv.has(imap.CapUIDPlus) {
-		if err := w.WriteCopyData(data); err != nil {
-			return err
-		}
-	}
 	deleted := &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}
-	return errors.Join(
+	err = errors.Join(
 		s.UserSession.Store(nil, data.SourceUIDs, deleted, nil),
 		s.UserSession.Expunge(nil, &data.SourceUIDs),
 	)
+	if err != nil || !s.srv.has(imap.CapUIDPlus) {
+		return err
+	}
+	return w.WriteCopyData(data)
 }

@@ -219,7 +219,8 @@ func (cmd *Command) announce(prefix string, n int64) {
 	p.b = append(p.b, prefix...)
 	p.b = append(p.b, '{')
 	p.b = strconv.AppendInt(p.b, n, 10)
-	if n <= cmd.nonSync {
+	// RFC 7888 section 6: a literal8 need not wait either where there is BINARY.
+	if n <= cmd.nonSync && (prefix == "" || cmd.conn.caps.Has(imap.CapBinary)) {
 		p.b = append(p.b, "+}\r\n"...)
 		cmd.parts = append(cmd.parts, part{})
 		return

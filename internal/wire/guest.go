@@ -79,8 +79,10 @@ func (c *Conn) Lend(ctx context.Context, box string, readOnly bool, fn func(*ima
 	if err := ctx.Err(); err != nil {
 		return contextError(ctx)
 	}
-	if err := c.Flush(); err != nil {
-		return err
+	if n := len(c.inFlight); len(c.out) > 0 && n > 0 { // go-imap would be given the answer
+		if err := c.Wait(c.inFlight[n-1]); err != nil {
+			return err
+		}
 	}
 	if c.caps == nil {
 		if err := c.Run(c.Command("CAPABILITY")); err != nil {

@@ -285,11 +285,11 @@ var folderAt = map[string]struct{ skip, count int }{
 }
 
 // rename replaces the names of folders, which go-imap writes in modified UTF-7,
-// by what the server calls them.
+// by what the server calls them, and puts a search into the server's language.
 func (g *Guest) rename(cmd *guestCommand, line []byte) []byte {
 	at, ok := folderAt[cmd.verb]
 	if !ok {
-		return line
+		return g.withoutCharset(cmd, line)
 	}
 	p := Parser{b: line, depth: g.c.lim.Depth}
 	for range 2 + at.skip + strings.Count(cmd.verb, " ") {
@@ -335,6 +335,16 @@ func (g *Guest) rename(cmd *guestCommand, line []byte) []byte {
 		out = appendQuoted(append(out, ' '), raw)
 	}
 	return append(out, p.b...)
+}
+
+// withoutCharset takes out of a SEARCH what must not be said once UTF-8 is
+// enabled (RFC 6855 section 3), of which go-imap does not know.
+func (g *Guest) withoutCharset(cmd *guestCommand, line []byte) []byte {
+	before, after, found := bytes.Cut(line, []byte(" CHARSET UTF-8 "))
+	if !found || !g.c.utf8 || !strings.HasSuffix(cmd.verb, "SEARCH") || bytes.IndexByte(before, '"') >= 0 {
+		return line
+	}
+	return slices.Concat(before, []byte(" "), after)
 }
 
 func afterAtom(b []byte) []byte {

@@ -208,7 +208,7 @@ func (r *Response) MailboxStatus(names *Names, utf8Enabled bool) (status Mailbox
 		return status, false
 	}
 	p := r.Parser
-	raw, ok := p.mailboxName(" (")
+	raw, ok := p.statusName()
 	if !ok {
 		return status, false
 	}
@@ -220,6 +220,46 @@ func (r *Response) MailboxStatus(names *Names, utf8Enabled bool) (status Mailbox
 			return status, true
 		}
 	}
+}
+
+// statusName reads the name of a folder that a list of items follows, up to the
+// end of the line. Only where it does not does a parenthesis belong to the name,
+// which some servers write without quotes.
+func (p *Parser) statusName() ([]byte, bool) {
+	whole := *p
+	whole.spaces()
+	first := whole
+	raw, ok := first.mailboxName(" (")
+	if ok && first.itemsOnly() {
+		*p = first
+		return raw, true
+	}
+	literal := whole.peek() == '{' || whole.peek() == '~'
+	for i := 0; i < len(whole.b) && !literal; i++ {
+		if q := (Parser{b: whole.b[i:], depth: p.depth}); q.b[0] == '(' && i > 0 && q.itemsOnly() {
+			name := bytes.TrimRight(whole.b[:i], " ")
+			if n := len(name); n > 1 && name[0] == '"' && name[n-1] == '"' {
+				name = bytes.ReplaceAll(name[1:n-1], []byte(`\"`), []byte(`"`))
+			}
+			p.b = whole.b[i:]
+			return name, true
+		}
+	}
+	*p = first
+	return raw, ok
+}
+
+// itemsOnly reports whether nothing follows but a list of items and their values.
+func (p Parser) itemsOnly() bool {
+	if !p.accept('(') {
+		return false
+	}
+	for !p.accept(')') {
+		if len(p.atom()) == 0 || p.peek() == ')' || !p.skip() {
+			return false
+		}
+	}
+	return p.end()
 }
 
 // item reads the value of an item; false means that the rest is unreadable.

@@ -193,6 +193,36 @@ func TestFolderNamesWhoseQuotesAreNotEscaped(t *testing.T) {
 	}
 }
 
+func TestStatusOfFoldersWhoseNamesHaveParentheses(t *testing.T) {
+	for _, tt := range []struct{ sent, name string }{
+		{`a (MESSAGES 3)`, "a"},
+		{`a (b) (MESSAGES 3)`, "a (b)"},
+		{`a (b c) d (MESSAGES 3)`, "a (b c) d"},
+		{`a(b (MESSAGES 3)`, "a(b"},
+		{`a (MESSAGES 3 MAILBOXID (F1))`, "a"},
+		{`"a (b c)" (MESSAGES 3)`, "a (b c)"},
+		{`"a" (b c)" (MESSAGES 3)`, `a" (b c)`},
+		{`"a\"b" (MESSAGES 3)`, `a"b`},
+		{"{9}\r\n(MSN 1) b (MESSAGES 3)", "(MSN 1) b"},
+		{`a (MESSAGES 3 UNSEEN)`, "a"},
+		{`a (MESSAGES 3`, "a"},
+	} {
+		conn := said("* STATUS " + tt.sent + "\r\nk1 OK done\r\n")
+		var got MailboxStatus
+		cmd := conn.Command("STATUS")
+		cmd.On = func(r *Response) (ok bool) {
+			got, ok = r.MailboxStatus(new(Names), false)
+			return ok
+		}
+		if err := conn.Run(cmd); err != nil {
+			t.Fatal(err)
+		}
+		if got.Name != tt.name || got.Messages != 3 {
+			t.Errorf("%s: got %q with %d messages, want %q with 3", tt.sent, got.Name, got.Messages, tt.name)
+		}
+	}
+}
+
 func TestStatusHasOnlyWhatTheServerSaid(t *testing.T) {
 	conn := said("* STATUS a (MESSAGES 3 UIDNEXT 0 MAILBOXID (F1) APPENDLIMIT NIL DELETED 1)\r\nk1 OK done\r\n")
 	var got MailboxStatus

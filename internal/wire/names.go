@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/base64"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf16"
@@ -10,40 +11,79 @@ import (
 
 // Names translates folder names between UTF-8 and what a server calls them. It
 // remembers those names that cannot be translated back, so that they still
-// address their folder. The zero value is ready for use, from many goroutines.
+// address their folder, and gives no two folders the same name. The zero value
+// is ready for use, from many goroutines.
 type Names struct {
 	mu  sync.Mutex
-	raw map[string]string // name as it was given to the program: as the server spells it
+	raw map[givenName]string   // as the server spells it, where Encode would not find out
+	got map[givenName]struct{} // names of which Encode finds the server's spelling
 }
 
-// mostRawNames bounds what a server can make us remember.
-const mostRawNames = 100_000
+// A givenName is a name as programs see it. Servers that were asked for UTF-8
+// spell otherwise from then on.
+type givenName struct {
+	name string
+	utf8 bool
+}
+
+// mostNames bounds what a server can make us remember.
+const mostNames = 100_000
 
 // unsendable are the characters that no name given by a program may have.
 const unsendable = "\x00\r\n"
 
 // Decode returns the name of a folder as programs see it. Where the server's
 // spelling is not the modified UTF-7 that we would send for it, or stands for
-// line breaks, the name is returned as it came.
+// line breaks, the name is returned as it came. If another folder has that name
+// already, it is encoded until it is nobody else's.
 func (n *Names) Decode(raw string, utf8Enabled bool) string {
-	name := raw
-	if !utf8Enabled {
-		if decoded, ok := decodeUTF7(raw); ok && encodeUTF7(decoded) == raw && !strings.ContainsAny(decoded, unsendable) {
-			return decoded
-		}
-	}
-	if utf8Enabled && utf8.ValidString(raw) {
+	if plain(raw) || utf8Enabled && utf8.ValidString(raw) {
 		return raw
+	}
+	name, regular := "", false
+	if !utf8Enabled {
+		name, regular = decodeUTF7(raw)
+		regular = regular && encodeUTF7(name) == raw && !strings.ContainsAny(name, unsendable)
+	}
+	if !regular {
+		name = raw
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.raw == nil {
-		n.raw = make(map[string]string)
+		n.raw, n.got = make(map[givenName]string), make(map[givenName]struct{})
 	}
-	if len(n.raw) < mostRawNames {
-		n.raw[name] = raw
+	for {
+		key := givenName{name, utf8Enabled}
+		other, irregular := n.raw[key]
+		_, seen := n.got[key]
+		switch {
+		case irregular && other == raw, seen && regular:
+			return name
+		case irregular, seen:
+			name, regular = encodeUTF7(name), false // longer each time: there is an ampersand in it
+			continue
+		case len(n.raw)+len(n.got) >= mostNames:
+		case regular:
+			n.got[key] = struct{}{}
+		default:
+			n.raw[key] = raw
+			if !utf8.ValidString(raw) { // which is no name in the other spelling either
+				n.raw[givenName{name, !utf8Enabled}] = raw
+			}
+		}
+		return name
 	}
-	return name
+}
+
+// plain reports whether a name is spelt in the same way everywhere.
+func plain(name string) bool {
+	for i := 0; i < len(name); i++ {
+		if ch := name[i]; ch < 0x20 || ch > 0x7e || ch == '&' {
+			return false
+		}
+	}
+	return true
 }
 
 // Encode returns the server's spelling of a name; ok is false if it has none.
@@ -52,7 +92,7 @@ func (n *Names) Encode(name string, utf8Enabled bool) (raw string, ok bool) {
 		return "INBOX", true
 	}
 	n.mu.Lock()
-	raw, ok = n.raw[name]
+	raw, ok = n.raw[givenName{name, utf8Enabled}]
 	n.mu.Unlock()
 	switch {
 	case ok:
@@ -80,14 +120,12 @@ func (cmd *Command) Mailbox(name string) *Command {
 
 // Pattern adds a LIST pattern: a name in which * and % stand for anything.
 func (cmd *Command) Pattern(pattern string) *Command {
-	if !utf8.ValidString(pattern) || strings.ContainsAny(pattern, unsendable) {
+	raw, ok := cmd.conn.names.Encode(pattern, cmd.conn.utf8)
+	if !ok {
 		cmd.fail("folder pattern %q", pattern)
 		return cmd
 	}
-	if !cmd.conn.utf8 {
-		pattern = encodeUTF7(pattern)
-	}
-	return cmd.String(pattern)
+	return cmd.String(raw)
 }
 
 // utf7 is the base64 of modified UTF-7 (RFC 3501 section 5.1.3).
@@ -152,7 +190,7 @@ func decodeUTF7(s string) (string, bool) {
 			units[k] = uint16(wide[2*k])<<8 | uint16(wide[2*k+1])
 		}
 		for _, r := range utf16.Decode(units) {
-			if r == utf8.RuneError {
+			if r == utf8.RuneError && !slices.Contains(units, utf8.RuneError) { // half a pair
 				return "", false
 			}
 			b.WriteRune(r)

@@ -204,3 +204,19 @@ func (c *Conn) Unselect() *Command {
 	}
 	return cmd
 }
+
+// EnableUTF8 begins ENABLE UTF8=ACCEPT (RFC 6855 section 3). No folder may be
+// open. When the server agrees, names and strings are UTF-8 from then on.
+func (c *Conn) EnableUTF8() *Command {
+	cmd := c.Command("ENABLE").Raw("UTF8=ACCEPT")
+	cmd.On = func(r *Response) bool {
+		if r.Name != "ENABLED" {
+			return false
+		}
+		for name := range strings.FieldsSeq(string(r.rest())) {
+			c.utf8 = c.utf8 || strings.EqualFold(name, "UTF8=ACCEPT")
+		}
+		return true
+	}
+	return cmd
+}

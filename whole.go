@@ -1,0 +1,152 @@
+package imapkit
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// wholeMessageItem is how a whole message is asked for.
+const wholeMessageItem Item = "BODY.PEEK[]"
+
+// wholeForms are other ways to ask for a whole message without marking it as
+// read, for servers that bring nothing for [wholeMessageItem]. The last one is
+// older than IMAP4rev1; Outlook uses it ([MS-STANOIMAP]).
+var wholeForms = []struct {
+	items string
+	parts []string // of the message, in this order
+}{
+	{"BODY.PEEK[HEADER] BODY.PEEK[TEXT]", []string{"BODY[HEADER]", "BODY[TEXT]"}},
+	{"RFC822.PEEK", []string{"RFC822"}},
+}
+
+// A hollow message is one of which nothing has come.
+type hollow struct {
+	uid   imap.UID
+	size  int64 // as the server has told it; 0: it has not
+	empty bool  // the server has sent a body of no bytes
+}
+
+// wholeAgain fetches a message of which nothing has come another way. It returns
+// nil if there is no sign that the message is not empty, ErrNotFound if it is not
+// there any more, and an error if the server does not part with it.
+func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
+	there := false
+	for _, form := range wholeForms {
+		if form.items == "RFC822.PEEK" && s.is(func(p *profile) bool { return p.noRFC822 }) {
+			continue
+		}
+		sized := false
+		parts := make(map[string][]byte)
+		err := s.fetchEach(f, []imap.UID{h.uid}, "RFC822.SIZE "+form.items, func(m *wire.Fetched) {
+			for _, section := range m.Sections {
+				parts[section.Name] = section.Data
+			}
+			if m.Items&wire.ItemSize != 0 {
+				h.size, sized = m.Size, true
+			}
+			there = there || sized || len(m.Sections) > 0 // and not only a change of flags
+		})
+		if errors.As(err, new(*ServerError)) && s.Err() == nil && !isThrottled(err) {
+			continue // it does not know that form
+		}
+		if err != nil {
+			return nil, err
+		}
+		if sized && h.size == 0 {
+			return nil, nil
+		}
+		var raw []byte
+		complete := true
+		for _, name := range form.parts {
+			part, sent := parts[name]
+			raw, complete = append(raw, part...), complete && sent
+		}
+		if complete && len(raw) > 0 {
+			return raw, nil
+		}
+	}
+	switch {
+	case h.empty && h.size == 0:
+		return nil, nil
+	case !there:
+		return nil, fmt.Errorf("%w: UID %d in %s", ErrNotFound, h.uid, f.name)
+	}
+	return nil, fmt.Errorf("%w: the server says that there is UID %d in %s, of %d bytes, and sends nothing of it",
+		ErrProtocol, h.uid, f.name, h.size)
+}
+
+// hollow reports whether nothing has come of a message that should have come as
+// a whole, and is not known to be empty.
+func (l *loop) hollow(e *entry) bool {
+	if !l.whole || e.tried || e.info == nil || e.flagsOnly() || e.have&wire.ItemSize != 0 && e.info.Size == 0 {
+		return false
+	}
+	return !slices.ContainsFunc(e.sections, func(s wire.Section) bool { return s.Name == "BODY[]" && s.Size > 0 })
+}
+
+// refill gets the first message of a chunk of which nothing has come another
+// way, and reports whether there was one.
+func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
+	i := slices.IndexFunc(c.entries, func(e entry) bool { return l.hollow(&e) })
+	if i < 0 {
+		return false, nil
+	}
+	e := &c.entries[i]
+	e.tried = true
+	raw, err := s.wholeAgain(l.folder, hollow{uid: c.uids[i], size: e.info.Size, empty: len(e.sections) >= l.sections})
+	switch {
+	case errors.Is(err, ErrNotFound):
+		*e = entry{}
+	case errors.Is(err, ErrProtocol) && s.Err() == nil:
+		e.info.Err = errors.Join(e.info.Err, err)
+	case err != nil:
+		return true, err
+	default:
+		section := wire.Section{Name: "BODY[]", Size: int64(len(raw)), Data: raw}
+		e.sections = slices.DeleteFunc(e.sections, func(s wire.Section) bool { return s.Name == section.Name })
+		e.sections = append(e.sections, section)
+		c.held += section.Size
+	}
+	l.handOut(c)
+	return true, nil
+}
+
+// again returns a message of which nothing has come, when all else is done.
+func (r *rawLoop) again(s *session) (RawMessage, error) {
+	for len(r.hollow) > 0 {
+		h := r.hollow[0]
+		raw, err := s.wholeAgain(r.folder, h)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return RawMessage{}, err
+		}
+		r.hollow = r.hollow[1:]
+		if err == nil {
+			return RawMessage{UID: h.uid, Size: int64(len(raw)), Body: bytes.NewReader(raw)}, nil
+		}
+	}
+	return RawMessage{}, io.EOF
+}
+
+// expect puts a message on the list of those of which nothing has come.
+func (r *rawLoop) expect(h hollow) {
+	i := slices.IndexFunc(r.hollow, func(other hollow) bool { return other.uid == h.uid })
+	if i < 0 {
+		r.hollow = append(r.hollow, h)
+	} else {
+		r.hollow[i].empty = r.hollow[i].empty || h.empty
+	}
+}
+
+// again reads a message of which nothing has come another way.
+func (r *bodyReader) again(s *session, f *Folder, h hollow) error {
+	raw, err := s.wholeAgain(f, h)
+	r.body, r.held = nil, bytes.NewReader(raw)
+	return err
+}
