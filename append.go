@@ -120,13 +120,14 @@ func (s *session) ready(f *Folder, source *source) error {
 
 // addMessage adds flags, date and text to a command.
 func (s *session) addMessage(cmd *wire.Command, source *source) {
-	if len(source.opts.Flags) > 0 {
+	source.wrapped = source.utf8 && !source.bare && s.takesUTF8Data()
+	// Courier reads UTF8 data only behind flags or a date.
+	if len(source.opts.Flags) > 0 || source.wrapped && source.opts.InternalDate.IsZero() {
 		addFlagList(cmd, source.opts.Flags)
 	}
 	if date := source.opts.InternalDate; !date.IsZero() {
 		cmd.String(date.Format("_2-Jan-2006 15:04:05 -0700"))
 	}
-	source.wrapped = source.utf8 && !source.bare && s.takesUTF8Data()
 	if source.wrapped {
 		cmd.Raw("UTF8").Open().LiteralFrom(source, source.size, true).Close()
 	} else {

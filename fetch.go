@@ -113,9 +113,17 @@ func (info *MessageInfo) extra() *Extra {
 	return info.Extra
 }
 
-// mostPerFetch is how many messages one command asks for: so much may be in
-// flight when a loop is left or the connection is wanted elsewhere.
-const mostPerFetch = 1000
+// How many messages one command asks for: so much may be in flight when a loop
+// is left or the connection is wanted elsewhere. Later commands of a loop ask for
+// more than the first, because each costs the server and the client some work.
+const (
+	mostPerFetch      = 1000
+	mostLaterPerFetch = 4000
+	mostSmallPerFetch = 16000 // if a few dozen bytes are all that is asked for
+)
+
+// smallItems are those whose values are short.
+const smallItems = wire.ItemUID | wire.ItemFlags | wire.ItemDate | wire.ItemSize | wire.ItemModSeq
 
 // Messages fetches what items say of the messages that match, in ascending
 // order of their UIDs; without items: flags, internal date, size and envelope.
@@ -131,12 +139,12 @@ func (f *Folder) Messages(ctx context.Context, q Query, items ...Item) iter.Seq2
 			yield(nil, err)
 			return
 		}
-		for e, err := range l.all(ctx, "Messages") {
+		for info, err := range l.all(ctx, "Messages") {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !yield(e.info, nil) {
+			if !yield(info, nil) {
 				return
 			}
 		}
@@ -148,7 +156,7 @@ func (f *Folder) newLoop(q Query, items []Item) (*loop, error) {
 	if len(items) == 0 {
 		items = []Item{ItemFlags, ItemDate, ItemSize, ItemEnvelope}
 	}
-	l := &loop{folder: f, perChunk: mostPerFetch, items: []Item{"UID"}}
+	l := &loop{folder: f, perChunk: mostPerFetch, mostPerChunk: mostSmallPerFetch, items: []Item{"UID"}}
 	for _, item := range items {
 		if err := checkItem(item); err != nil {
 			return nil, err
@@ -157,10 +165,15 @@ func (f *Folder) newLoop(q Query, items []Item) (*loop, error) {
 			continue
 		}
 		l.items = append(l.items, item)
-		l.wanted |= wireItems[item]
+		bit := wireItems[item]
+		l.wanted |= bit
+		if bit == 0 || bit&^smallItems != 0 {
+			l.mostPerChunk = min(l.mostPerChunk, mostLaterPerFetch)
+		}
 		if strings.HasPrefix(string(item), "BODY.PEEK[") {
 			l.sections++
 			l.whole = l.whole || item == wholeMessageItem
+			l.mostPerChunk = mostPerFetch
 		}
 	}
 	root := q.root()

@@ -25,14 +25,15 @@ import (
 // itself, what is in flight is taken into memory and the connection given back;
 // the loop gets another one when it needs it.
 type loop struct {
-	folder   *Folder
-	items    []Item
-	wanted   wire.Items // of items
-	sections int        // number of body sections in items
-	whole    bool       // the whole message is one of them
-	perChunk int
-	query    *node // still to be searched for; nil: the chunks are planned
-	total    int   // messages planned
+	folder       *Folder
+	items        []Item
+	wanted       wire.Items // of items
+	sections     int        // number of body sections in items
+	whole        bool       // the whole message is one of them
+	perChunk     int        // messages of the next chunk
+	mostPerChunk int        // which later ones do not exceed
+	query        *node      // still to be searched for; nil: the messages are planned
+	total        int        // messages planned
 
 	ctx  context.Context
 	verb string
@@ -46,8 +47,9 @@ type loop struct {
 	sent   []*chunk   // asked for, oldest first
 	ready  []entry    // to be handed out, from the one at given on
 	given  int
-	err    error // after ready
-	stall  error // after ready: the refusal of a server that throttles
+	bodies []wire.Section // of the message handed out last
+	err    error          // after ready
+	stall  error          // after ready: the refusal of a server that throttles
 
 	infos []MessageInfo // of which so many are
 	used  int           // used
@@ -83,17 +85,17 @@ func (l *loop) plan(uids []imap.UID) {
 }
 
 // all hands out the messages.
-func (l *loop) all(ctx context.Context, verb string) iter.Seq2[entry, error] {
-	return func(yield func(entry, error) bool) {
+func (l *loop) all(ctx context.Context, verb string) iter.Seq2[*MessageInfo, error] {
+	return func(yield func(*MessageInfo, error) bool) {
 		l.ctx, l.verb = ctx, verb
 		defer l.leave()
 		for done := 0; ; {
-			e, err := l.step()
+			info, err := l.step()
 			if err == io.EOF {
 				l.folder.report(l.total, l.total)
 				return
 			}
-			if !yield(e, err) || err != nil {
+			if !yield(info, err) || err != nil {
 				return
 			}
 			if done++; done < l.total {
@@ -104,29 +106,31 @@ func (l *loop) all(ctx context.Context, verb string) iter.Seq2[entry, error] {
 }
 
 // step returns the next message, or io.EOF.
-func (l *loop) step() (entry, error) {
+func (l *loop) step() (*MessageInfo, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
 		if l.ctx.Err() != nil { // also while messages are ready that have come before
-			return entry{}, ended(l.ctx)
+			return nil, ended(l.ctx)
 		}
 		if l.given < len(l.ready) {
-			e := l.ready[l.given]
-			l.ready[l.given] = entry{}
+			e := &l.ready[l.given]
 			l.given++
-			return e, nil
+			info := e.info
+			l.bodies = e.sections
+			*e = entry{}
+			return info, nil
 		}
 		l.ready = l.ready[:0]
 		l.given = 0
 		switch {
 		case l.err != nil:
-			return entry{}, l.err
+			return nil, l.err
 		case l.stall != nil:
 			l.err = l.folder.client.patience(l.ctx).outlast(l.stall)
 			l.stall = nil
 		case l.query == nil && len(l.todo) == 0 && len(l.sent) == 0:
-			return entry{}, io.EOF
+			return nil, io.EOF
 		case l.lease == nil:
 			l.attach()
 		default:
@@ -134,7 +138,7 @@ func (l *loop) step() (entry, error) {
 			if err != nil {
 				l.fail(err)
 			} else if info != nil {
-				return entry{info: info}, nil
+				return info, nil
 			}
 		}
 	}
@@ -246,6 +250,7 @@ func (l *loop) ask(s *session) error {
 		}
 		cmd.Close()
 		l.todo = rest
+		l.perChunk = min(2*l.perChunk, l.mostPerChunk)
 		l.sent = append(l.sent, &chunk{uids: uids, cmd: cmd})
 		if err := l.reader.Add(cmd); err != nil {
 			return err
@@ -475,53 +480,6 @@ func (l *loop) missing(e *entry) string {
 		names = append(names, "a body section")
 	}
 	return strings.Join(names, ", ")
-}
-
-// repairable are the items that can be made from the message itself.
-const repairable = wire.ItemEnvelope | wire.ItemBodyStructure
-
-func (l *loop) needsRepair(c *chunk) bool {
-	return slices.ContainsFunc(c.entries, func(e entry) bool {
-		return e.bad&repairable != 0 || c.cmd.Done && l.hollow(&e)
-	})
-}
-
-// repair makes unreadable envelopes from the messages' headers, and body
-// structures from the messages.
-func (l *loop) repair(s *session, c *chunk) error {
-	for _, job := range []struct {
-		item wire.Items
-		get  string
-		fix  func(*MessageInfo, []byte)
-	}{
-		{wire.ItemEnvelope, "BODY.PEEK[HEADER]", func(info *MessageInfo, raw []byte) {
-			h, _ := readHeader(raw)
-			info.Envelope = envelopeFromHeader(h)
-		}},
-		{wire.ItemBodyStructure, "BODY.PEEK[]", func(info *MessageInfo, raw []byte) {
-			info.BodyStructure = bodyStructureOf(raw, l.folder.client.Limits)
-		}},
-	} {
-		var uids []imap.UID
-		for i := range c.entries {
-			e := &c.entries[i]
-			if e.bad&job.item != 0 && !errors.Is(e.info.Err, ErrLimit) {
-				uids = append(uids, c.uids[i])
-			}
-			e.bad &^= job.item
-		}
-		for _, chunk := range s.measure().atMost(mostPerFetch).chunks(uids) {
-			err := s.fetchEach(l.folder, chunk, job.get, func(m *wire.Fetched) {
-				if i, ok := slices.BinarySearch(c.uids, m.UID); ok && len(m.Sections) > 0 {
-					job.fix(c.entries[i].info, m.Sections[0].Data)
-				}
-			})
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // recall takes what is in flight into memory and gives the connection back.

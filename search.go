@@ -288,21 +288,10 @@ func (s *session) byInternalDate(f *Folder, root *node, uids []imap.UID) ([]imap
 			if err != nil {
 				return nil, err
 			}
-			matching = append(matching, toUIDs(found[0].Ascending())...)
+			matching = append(matching, wire.Ascending[imap.UID](&found[0].SearchResult)...)
 		}
 	}
 	return matching, nil
-}
-
-func toUIDs(nums []uint32) []imap.UID {
-	if len(nums) == 0 {
-		return nil
-	}
-	uids := make([]imap.UID, len(nums))
-	for i, n := range nums {
-		uids[i] = imap.UID(n)
-	}
-	return uids
 }
 
 // searchFor sends searches in one go and returns their results. What a server

@@ -121,7 +121,7 @@ func everything(ask func(span) (*answer, error)) ([]imap.UID, error) {
 		if err != nil {
 			return nil, err
 		}
-		uids := toUIDs(a.Ascending())
+		uids := wire.Ascending[imap.UID](&a.SearchResult)
 		if !r.whole() {
 			uids = slices.DeleteFunc(uids, func(uid imap.UID) bool { return !r.has(uid) })
 		}

@@ -96,7 +96,7 @@ func (f *Folder) Sort(ctx context.Context, q Query, keys ...SortKey) ([]imap.UID
 		if found.capped() {
 			return errNotHere
 		}
-		sorted = inOrder(toUIDs(found.Numbers()), wanted)
+		sorted = inOrder(wire.Numbers[imap.UID](&found.SearchResult), wanted)
 		return nil
 	})
 	if done || err != nil {
@@ -175,11 +175,11 @@ func (f *Folder) sortHere(ctx context.Context, q Query, keys []SortKey, items []
 		return nil, err
 	}
 	var msgs []thread.Message
-	for e, err := range l.all(ctx, "Sort") {
+	for info, err := range l.all(ctx, "Sort") {
 		if err != nil {
 			return nil, err
 		}
-		msgs = append(msgs, sortable(e.info))
+		msgs = append(msgs, sortable(info))
 	}
 	order := make([]thread.Key, len(keys))
 	for i, k := range keys {

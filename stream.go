@@ -160,18 +160,18 @@ func (f *Folder) FetchAll(ctx context.Context, uids []imap.UID) iter.Seq2[*Messa
 			yield(nil, err)
 			return
 		}
-		l.perChunk = mostBodiesPerFetch
+		l.perChunk, l.mostPerChunk = mostBodiesPerFetch, mostBodiesPerFetch
 		l.plan(ascending(uids))
-		for e, err := range l.all(ctx, "FetchAll") {
+		for info, err := range l.all(ctx, "FetchAll") {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
 			var raw []byte
-			if len(e.sections) > 0 {
-				raw = e.sections[0].Data
+			if len(l.bodies) > 0 {
+				raw = l.bodies[0].Data
 			}
-			if !yield(f.message(e.info, raw), nil) {
+			if !yield(f.message(info, raw), nil) {
 				return
 			}
 		}

@@ -73,11 +73,11 @@ func (f *Folder) threadsHere(ctx context.Context, q Query,
 		return nil, err
 	}
 	var msgs []thread.Message
-	for e, err := range l.all(ctx, "Threads") {
+	for info, err := range l.all(ctx, "Threads") {
 		if err != nil {
 			return nil, err
 		}
-		msgs = append(msgs, threadable(e.info))
+		msgs = append(msgs, threadable(info))
 	}
 	return threadsOfNodes(arrange(msgs)), nil
 }

@@ -124,6 +124,9 @@ func (r *FetchReader) Next() (*Fetched, error) {
 	}
 	before := r.Pending()
 	for before > 0 {
+		if r.flagsOnly() {
+			return &r.msg, nil
+		}
 		resp, err := r.c.next()
 		if err != nil {
 			return nil, err

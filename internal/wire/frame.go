@@ -88,7 +88,8 @@ const (
 )
 
 func (c *Conn) frameNext(fill func() error) (*Response, error) {
-	num, isFetchHead := fetchHead(c.buf[c.r:c.w])
+	num, fetchSize := fetchHead(c.buf[c.r:c.w])
+	isFetchHead := fetchSize > 0
 	for !isFetchHead && !recognizable(c.buf[c.r:c.w]) {
 		if c.w-c.r >= head+mostBlanks {
 			return nil, fmt.Errorf("%w: a response begins with more than %d blanks", ErrProtocol, mostBlanks)
@@ -132,18 +133,21 @@ func (c *Conn) frameNext(fill func() error) (*Response, error) {
 
 const fetchName = "FETCH"
 
-// fetchHead reports whether b begins as nearly all responses to FETCH do, and
-// returns the number in it: "* 23 FETCH (".
-func fetchHead(b []byte) (num uint32, ok bool) {
+// fetchHead returns the number and the length of "* 23 FETCH (", if b begins with
+// it, as nearly all responses to FETCH do.
+func fetchHead(b []byte) (num uint32, size int) {
 	if len(b) < head || b[0] != '*' || b[1] != ' ' {
-		return 0, false
+		return 0, 0
 	}
 	i := 2
 	for i < 11 && '0' <= b[i] && b[i] <= '9' { // nine digits at most
 		num = num*10 + uint32(b[i]-'0')
 		i++
 	}
-	return num, i > 2 && string(b[i:i+len(" FETCH (")]) == " FETCH ("
+	if i == 2 || string(b[i:i+len(" FETCH (")]) != " FETCH (" {
+		return 0, 0
+	}
+	return num, i + len(" FETCH (")
 }
 
 // frameFetch frames a response that fetchHead has recognized. It leaves alone

@@ -55,7 +55,7 @@ func FuzzResponses(f *testing.F) {
 		search := c.Command("UID SEARCH")
 		search.On = found.Collect(search)
 		c.Run(c.Select("INBOX", false), search)
-		if n := len(found.Ascending()); int64(n) > smallLimits.Result/8 {
+		if n := len(Ascending[uint32](&found)); int64(n) > smallLimits.Result/8 {
 			t.Errorf("%d messages found", n)
 		}
 		fetchAll(t, said(text), false)

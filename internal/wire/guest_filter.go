@@ -386,9 +386,9 @@ func (g *Guest) searched(b []byte, r *Response) ([]byte, bool) {
 		}
 	} else if err = s.plain(r.lines); err == nil {
 		b = append(b, r.Name...)
-		nums := s.Numbers()
+		nums := Numbers[uint32](&s)
 		if r.Name == "SEARCH" {
-			nums = s.Ascending()
+			nums = Ascending[uint32](&s)
 		}
 		for _, n := range nums {
 			if n != math.MaxUint32 {

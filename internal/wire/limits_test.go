@@ -83,7 +83,7 @@ func TestNumbersAtTheirLimits(t *testing.T) {
 	if err := c.Run(cmd); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(found.Ascending()); got != "[2 3 4294967295]" {
+	if got := fmt.Sprint(Ascending[uint32](&found)); got != "[2 3 4294967295]" {
 		t.Errorf("found %s", got)
 	}
 }
@@ -174,7 +174,7 @@ func TestALongScatteredResultIsWhole(t *testing.T) {
 	if err := c.Run(cmd); err != nil {
 		t.Fatal(err)
 	}
-	got, ranges := found.Ascending(), found.Ranges()
+	got, ranges := Ascending[uint32](&found), found.Ranges()
 	if len(got) != messages || len(ranges) != messages || found.Len() != messages {
 		t.Fatalf("%d numbers in %d ranges, want %d", len(got), len(ranges), messages)
 	}

@@ -176,13 +176,16 @@ func (s *SearchResult) Ranges() []Range { return append(slices.Concat(s.blocks..
 // Len returns the number of messages found.
 func (s *SearchResult) Len() int { return int(s.last) }
 
-// Numbers expands the result in the order in which it came.
-func (s *SearchResult) Numbers() []uint32 {
-	nums := make([]uint32, 0, s.last)
+// Numbers expands a result in the order in which it came.
+func Numbers[N ~uint32](s *SearchResult) []N {
+	if s.last == 0 {
+		return nil
+	}
+	nums := make([]N, 0, s.last)
 	for _, block := range append(slices.Clip(s.blocks), s.block) {
 		for _, r := range block {
 			for n := r.First; ; n++ {
-				nums = append(nums, n)
+				nums = append(nums, N(n))
 				if n == r.Last {
 					break
 				}
@@ -192,9 +195,9 @@ func (s *SearchResult) Numbers() []uint32 {
 	return nums
 }
 
-// Ascending sorts the result and counts what came twice once.
-func (s *SearchResult) Ascending() []uint32 {
-	nums := s.Numbers()
+// Ascending sorts a result and counts what came twice once.
+func Ascending[N ~uint32](s *SearchResult) []N {
+	nums := Numbers[N](s)
 	if !slices.IsSorted(nums) {
 		slices.Sort(nums)
 	}

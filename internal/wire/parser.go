@@ -75,12 +75,19 @@ func (p *Parser) atom() []byte {
 
 var atomEnd = [256]bool{' ': true, '\t': true, '(': true, ')': true, '\r': true, '\n': true}
 
+// nameEnd are the bytes at which an item's name ends, or has to be looked at
+// closely.
+var nameEnd = [256]bool{' ': true, '\t': true, '(': true, ')': true, '\r': true, '\n': true, '{': true, '[': true}
+
 // itemName reads the name of a FETCH item: an atom in which the brackets of
 // BODY[...] and BINARY[...] hold blanks and parentheses, followed by an optional
 // <origin>. A literal may follow without a blank.
 func (p *Parser) itemName() []byte {
 	p.spaces()
 	i := 0
+	for i < len(p.b) && !nameEnd[p.b[i]] {
+		i++
+	}
 	for i < len(p.b) && !atomEnd[p.b[i]] && p.b[i] != '{' {
 		if p.b[i] == '[' && p.b[0]|0x20 == 'b' {
 			j := closingBracket(p.b[i:])

@@ -232,7 +232,7 @@ func runRecorded(conn *Conn, c recorded.Case, want recorded.Want) (diff []string
 		}
 	}
 	if want.Search != nil {
-		if got := found.Ascending(); fmt.Sprint(got) != fmt.Sprint(want.Search) {
+		if got := Ascending[uint32](&found); fmt.Sprint(got) != fmt.Sprint(want.Search) {
 			wrong("search %v", got)
 		}
 		if want.SearchModSeq != nil && *want.SearchModSeq != found.ModSeq {

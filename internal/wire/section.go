@@ -15,6 +15,9 @@ type Section struct {
 }
 
 func isSection(name []byte) bool {
+	if len(name) == 0 || name[0]|0x20 != 'b' && name[0]|0x20 != 'r' {
+		return false
+	}
 	return hasPrefixFold(name, "BODY[") || hasPrefixFold(name, "BODY.PEEK[") ||
 		hasPrefixFold(name, "BINARY[") || hasPrefixFold(name, "BINARY.PEEK[") ||
 		equalFold(name, "RFC822") || equalFold(name, "RFC822.HEADER") || equalFold(name, "RFC822.TEXT")

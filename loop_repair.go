@@ -1,0 +1,57 @@
+package imapkit
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// repairable are the items that can be made from the message itself.
+const repairable = wire.ItemEnvelope | wire.ItemBodyStructure
+
+func (l *loop) needsRepair(c *chunk) bool {
+	return slices.ContainsFunc(c.entries, func(e entry) bool {
+		return e.bad&repairable != 0 || c.cmd.Done && l.hollow(&e)
+	})
+}
+
+// repair makes unreadable envelopes from the messages' headers, and body
+// structures from the messages.
+func (l *loop) repair(s *session, c *chunk) error {
+	for _, job := range []struct {
+		item wire.Items
+		get  string
+		fix  func(*MessageInfo, []byte)
+	}{
+		{wire.ItemEnvelope, "BODY.PEEK[HEADER]", func(info *MessageInfo, raw []byte) {
+			h, _ := readHeader(raw)
+			info.Envelope = envelopeFromHeader(h)
+		}},
+		{wire.ItemBodyStructure, "BODY.PEEK[]", func(info *MessageInfo, raw []byte) {
+			info.BodyStructure = bodyStructureOf(raw, l.folder.client.Limits)
+		}},
+	} {
+		var uids []imap.UID
+		for i := range c.entries {
+			e := &c.entries[i]
+			if e.bad&job.item != 0 && !errors.Is(e.info.Err, ErrLimit) {
+				uids = append(uids, c.uids[i])
+			}
+			e.bad &^= job.item
+		}
+		for _, chunk := range s.measure().atMost(mostPerFetch).chunks(uids) {
+			err := s.fetchEach(l.folder, chunk, job.get, func(m *wire.Fetched) {
+				if i, ok := slices.BinarySearch(c.uids, m.UID); ok && len(m.Sections) > 0 {
+					job.fix(c.entries[i].info, m.Sections[0].Data)
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
