@@ -148,6 +148,25 @@ func partly(err error, done, of int) error {
 // command line. UIDs that cannot exist are refused before anything is sent;
 // without any, nothing is sent.
 func (f *Folder) withUIDs(ctx context.Context, op operation, uids []imap.UID, fn func(*session, [][]imap.UID) error) error {
+	if err := f.checkUIDs(op, uids); err != nil || len(uids) == 0 {
+		return err
+	}
+	uids = ascending(uids)
+	return f.client.do(ctx, op, func(s *session) error {
+		there, err := s.existing(f, uids)
+		if err != nil || len(there) == 0 {
+			return err
+		}
+		if err := s.open(f); err != nil {
+			return err
+		}
+		return fn(s, s.measure().chunks(there))
+	})
+}
+
+// checkUIDs returns why an operation on these messages cannot be, whatever the
+// server says.
+func (f *Folder) checkUIDs(op operation, uids []imap.UID) error {
 	if slices.Contains(uids, 0) {
 		return errors.New("imapkit: UID 0 does not exist")
 	}
@@ -157,16 +176,7 @@ func (f *Folder) withUIDs(ctx context.Context, op operation, uids []imap.UID, fn
 	if f.client.ReadOnly && op.changes {
 		return fmt.Errorf("%w: %s", ErrReadOnly, op.what)
 	}
-	if len(uids) == 0 {
-		return nil
-	}
-	uids = ascending(uids)
-	return f.client.do(ctx, op, func(s *session) error {
-		if err := s.open(f); err != nil {
-			return err
-		}
-		return fn(s, s.measure().chunks(uids))
-	})
+	return f.client.checkNames(f.name)
 }
 
 func checkFlags(flags []imap.Flag) error {

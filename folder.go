@@ -31,10 +31,15 @@ type Folder struct {
 // server's own hierarchy delimiter. Nothing is sent: whether there is such a
 // folder shows when the handle is used. INBOX may be written in any case.
 func (c *Client) Folder(name string) *Folder {
+	return &Folder{client: c, name: folderName(name)}
+}
+
+// folderName returns a name as this package compares it.
+func folderName(name string) string {
 	if strings.EqualFold(name, "INBOX") {
-		name = "INBOX"
+		return "INBOX"
 	}
-	return &Folder{client: c, name: name}
+	return name
 }
 
 // Select opens the folder on the server (RFC 9051 section 6.3.2, with
@@ -42,6 +47,9 @@ func (c *Client) Folder(name string) *Folder {
 // out whether the folder exists and can be opened, a refusal being a
 // [*ServerError], and to start anew after [ErrUIDValidity].
 func (c *Client) Select(ctx context.Context, name string) (*Folder, error) {
+	if err := c.checkNames(name); err != nil {
+		return nil, err
+	}
 	f := c.Folder(name)
 	err := c.do(ctx, f.operation("Select"), func(s *session) error {
 		cmd := s.Select(f.name, c.ReadOnly)
@@ -82,6 +90,34 @@ func (f *Folder) sameAs(box *wire.Mailbox) error {
 	return nil
 }
 
+// ID opens the folder and returns what identifies it (RFC 8474): the ID stays the
+// same when the folder is renamed, and no other folder gets it. It returns
+// [ErrNotSupported] without OBJECTID.
+func (f *Folder) ID(ctx context.Context) (string, error) {
+	if err := f.client.checkNames(f.name); err != nil {
+		return "", err
+	}
+	id := ""
+	err := f.client.do(ctx, f.operation("ID"), func(s *session) error {
+		if err := s.need(imap.CapObjectID); err != nil {
+			return err
+		}
+		// STATUS could tell as well, but where other items are asked for with
+		// it, Cyrus 3.6 sends what lies in memory it has freed.
+		if err := s.open(f); err != nil {
+			return err
+		}
+		if id = s.Mailbox().ID; id == "" {
+			return fmt.Errorf("%w: %s was opened without a MAILBOXID", ErrProtocol, f.name)
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return id, nil
+}
+
 // FolderStatus is what [Folder.Status] tells. What the server did not say is
 // zero.
 type FolderStatus struct {
@@ -96,6 +132,9 @@ type FolderStatus struct {
 // Status asks for the folder's figures (RFC 9051 section 6.3.11) without
 // opening it.
 func (f *Folder) Status(ctx context.Context) (FolderStatus, error) {
+	if err := f.client.checkNames(f.name); err != nil {
+		return FolderStatus{}, err
+	}
 	var status FolderStatus
 	op := f.operation("Status")
 	op.folder = "" // any connection will do
@@ -120,11 +159,15 @@ func (f *Folder) Status(ctx context.Context) (FolderStatus, error) {
 			return err
 		}
 		if !found {
-			return fmt.Errorf("%w: STATUS of %s was answered with OK only", ErrProtocol, f.name)
+			return noStatus(f.name)
 		}
 		return nil
 	})
 	return status, err
+}
+
+func noStatus(name string) error {
+	return fmt.Errorf("%w: STATUS of %s was answered with OK only", ErrProtocol, name)
 }
 
 // statusItems returns what can be asked for.

@@ -3,6 +3,7 @@ package imapkit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -28,30 +29,24 @@ type FolderInfo struct {
 // for any characters and % for any but the hierarchy delimiter; "" means all
 // (RFC 9051 section 6.3.9).
 func (c *Client) Folders(ctx context.Context, pattern string) ([]FolderInfo, error) {
-	if pattern == "" {
-		pattern = "*"
-	}
-	var list []FolderInfo
+	var list folderList
 	err := c.do(ctx, operation{what: "Folders"}, func(s *session) error {
-		list = nil
-		cmd := s.Command("LIST").Raw(`""`).Pattern(pattern)
-		if caps := s.Caps(); caps.Has(imap.CapSpecialUse) && caps.Has(imap.CapListExtended) {
-			// Not all servers tell special uses without being asked.
-			cmd.Raw("RETURN (SPECIAL-USE)")
-		}
-		cmd.On = func(r *wire.Response) bool {
-			entry, ok := r.List(&c.names, s.UTF8())
-			if ok {
-				list = append(list, FolderInfo{entry.Name, entry.Delim, entry.Attrs})
-			}
-			return ok
-		}
-		return s.run(cmd)
+		return list.fill(s, pattern)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return list, nil
+	infos := make([]FolderInfo, len(list.folders))
+	for i, f := range list.folders {
+		infos[i] = f.FolderInfo
+	}
+	return infos, nil
+}
+
+// canBeOpened reports whether the name is that of a folder, and not only of a
+// level in the hierarchy.
+func (f *FolderInfo) canBeOpened() bool {
+	return !slices.Contains(f.Attrs, imap.MailboxAttrNoSelect) && !slices.Contains(f.Attrs, imap.MailboxAttrNonExistent)
 }
 
 // CreateFolder makes a folder (RFC 9051 section 6.3.4).
@@ -84,10 +79,8 @@ func (c *Client) Unsubscribe(ctx context.Context, name string) error {
 }
 
 func (c *Client) administer(ctx context.Context, verb string, names ...string) error {
-	for _, name := range names {
-		if name == "" {
-			return errors.New("imapkit: the folder name is empty")
-		}
+	if err := c.checkNames(names...); err != nil {
+		return err
 	}
 	removes := verb == "DELETE" || verb == "RENAME"
 	return c.do(ctx, operation{what: verb + " " + names[0], changes: true}, func(s *session) error {
@@ -110,10 +103,20 @@ func (c *Client) administer(ctx context.Context, verb string, names ...string) e
 	})
 }
 
+// checkNames returns an error for names that no folder can have.
+func (c *Client) checkNames(names ...string) error {
+	for _, name := range names {
+		if _, ok := c.names.Encode(name, false); !ok {
+			return fmt.Errorf("imapkit: folder name %q %w", name, wire.ErrArgument)
+		}
+	}
+	return nil
+}
+
 // hasOpen reports whether the folder, or one below it, is open.
 func (s *session) hasOpen(name string) bool {
 	box := s.Mailbox()
-	return box != nil && strings.HasPrefix(box.Name, name)
+	return box != nil && strings.HasPrefix(box.Name, folderName(name))
 }
 
 // forget closes idle connections in which a folder is open whose name may
@@ -121,6 +124,7 @@ func (s *session) hasOpen(name string) bool {
 func (c *Client) forget(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.memory.trash = ""
 	c.pool.idle = slices.DeleteFunc(c.pool.idle, func(s *session) bool {
 		if !s.hasOpen(name) {
 			return false

@@ -16,7 +16,8 @@ import (
 func TestFoldersStatusTakesOneCommandOrSeveral(t *testing.T) {
 	const (
 		items = "(MESSAGES UNSEEN UIDNEXT UIDVALIDITY)"
-		all   = `LIST "" "*" RETURN (SUBSCRIBED SPECIAL-USE STATUS ` + items + `)`
+		some  = `LIST "" "*" RETURN (CHILDREN SUBSCRIBED SPECIAL-USE)`
+		all   = `LIST "" "*" RETURN (CHILDREN SUBSCRIBED SPECIAL-USE STATUS ` + items + `)`
 	)
 	status := func(name string, n int) string {
 		return fmt.Sprintf("* STATUS %s (MESSAGES %d UIDVALIDITY 1)", name, n)
@@ -29,15 +30,31 @@ func TestFoldersStatusTakesOneCommandOrSeveral(t *testing.T) {
 	}{
 		{"one", "LIST-EXTENDED LIST-STATUS SPECIAL-USE", map[string][]string{
 			"LIST": {"* LIST (\\Subscribed) \"/\" a\n" + status("a", 1) + "\n* LIST (\\Noselect) \"/\" b\nOK done"}},
-			[]string{all}, "a 1 true, b 0 false"},
-		{"refused", "LIST-EXTENDED LIST-STATUS SPECIAL-USE", map[string][]string{
-			"LIST": {"BAD no", "* LIST () \"/\" a\nOK done"}, "LSUB": {"* LSUB () \"/\" a\nOK done"},
+			[]string{all, all}, "a 1 true, b 0 false"},
+		{"figures refused", "LIST-EXTENDED LIST-STATUS SPECIAL-USE", map[string][]string{
+			"LIST":   {"BAD no", "* LIST (\\Subscribed) \"/\" a\nOK done"},
 			"STATUS": {status("a", 2) + "\nOK done"}},
-			[]string{all, `LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items}, "a 2 true"},
+			[]string{all, some, `STATUS "a" ` + items, some, `STATUS "a" ` + items}, "a 2 true"},
+		{"options refused", "LIST-EXTENDED LIST-STATUS SPECIAL-USE", map[string][]string{
+			"LIST": {"BAD no", "BAD no", "* LIST () \"/\" a\nOK done"}, "LSUB": {"* LSUB () \"/\" a\nOK done"},
+			"STATUS": {status("a", 2) + "\nOK done"}},
+			[]string{all, some, `LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items,
+				`LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items}, "a 2 true"},
+		{"refused for now", "LIST-EXTENDED LIST-STATUS SPECIAL-USE", map[string][]string{
+			"LIST":   {"NO [UNAVAILABLE] no", "* LIST (\\Subscribed) \"/\" a\nOK done"},
+			"STATUS": {status("a", 2) + "\nOK done"}},
+			[]string{all, some, `STATUS "a" ` + items, all, `STATUS "a" ` + items}, "a 2 true"},
+		{"without LIST-STATUS", "LIST-EXTENDED SPECIAL-USE", map[string][]string{
+			"LIST": {"* LIST (\\Subscribed) \"/\" a\n* LIST () \"/\" a\nOK done"}, "STATUS": {status("a", 2) + "\nOK done"}},
+			[]string{some, `STATUS "a" ` + items, some, `STATUS "a" ` + items}, "a 2 true"},
+		{"no figures", "", map[string][]string{"LIST": {"* LIST () \"/\" a\nOK done"}, "LSUB": {"OK done"}, "STATUS": {"OK done"}},
+			[]string{`LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items, `LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items},
+			"a 0 false imapkit: server broke the protocol: STATUS of a was answered with OK only"},
 		{"several", "", map[string][]string{
 			"LIST": {"* LIST () \"/\" a\n* LIST () \"/\" b\nOK done"}, "LSUB": {"OK done"},
 			"STATUS": {"NO hidden", status("b", 3) + "\nOK done"}},
-			[]string{`LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items, `STATUS "b" ` + items}, "a 0 false hidden, b 3 false"},
+			[]string{`LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items, `STATUS "b" ` + items,
+				`LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items, `STATUS "b" ` + items}, "a 0 false hidden, b 3 false"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -54,11 +71,16 @@ func TestFoldersStatusTakesOneCommandOrSeveral(t *testing.T) {
 				var refused *imapkit.ServerError
 				if errors.As(f.Err, &refused) {
 					line += " " + refused.Text
+				} else if f.Err != nil {
+					line += " " + f.Err.Error()
 				}
 				got = append(got, line)
 			}
 			if text := strings.Join(got, ", "); text != tt.want {
 				t.Errorf("got %s, want %s", text, tt.want)
+			}
+			if _, err := c.FoldersStatus(limited(t), ""); err != nil { // which knows what was refused
+				t.Fatal(err)
 			}
 			checkCommands(t, s, tt.commands...)
 		})

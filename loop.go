@@ -64,6 +64,7 @@ type chunk struct {
 	next    int     // entries before this one have been handed out
 	held    int64   // bytes of bodies in entries
 	cmd     *wire.Command
+	saved   *answer // the search whose result it asks for, until that is known
 }
 
 // An entry is a message of a chunk.
@@ -133,6 +134,8 @@ func (l *loop) step() (*MessageInfo, error) {
 			return nil, io.EOF
 		case l.lease == nil:
 			l.attach()
+		case len(l.sent) == 0: // the search has to be made in another way
+			l.detach()
 		default:
 			info, err := l.pump(l.lease.s, true)
 			if err != nil {
@@ -200,6 +203,9 @@ func (l *loop) prepare(s *session) error {
 		}
 	}
 	if l.query != nil {
+		if asked, err := l.askSaved(s); asked || err != nil {
+			return err
+		}
 		uids, err := s.find(l.folder, l.query)
 		if err != nil {
 			return err
@@ -244,11 +250,7 @@ func (c *chunk) missing() []imap.UID {
 func (l *loop) ask(s *session) error {
 	for len(l.sent) < aheadOf && len(l.todo) > 0 {
 		uids, rest := s.measure().atMost(l.perChunk).cut(l.todo)
-		cmd := s.Command("UID FETCH").Raw(string(appendSet(nil, uids))).Open()
-		for _, item := range l.items {
-			cmd.Raw(string(item))
-		}
-		cmd.Close()
+		cmd := l.command(s, string(appendSet(nil, uids)))
 		l.todo = rest
 		l.perChunk = min(2*l.perChunk, l.mostPerChunk)
 		l.sent = append(l.sent, &chunk{uids: uids, cmd: cmd})
@@ -257,6 +259,15 @@ func (l *loop) ask(s *session) error {
 		}
 	}
 	return nil
+}
+
+// command makes the command that asks for a set of messages.
+func (l *loop) command(s *session, set string) *wire.Command {
+	cmd := s.Command("UID FETCH").Raw(set).Open()
+	for _, item := range l.items {
+		cmd.Raw(string(item))
+	}
+	return cmd.Close()
 }
 
 // newEntries reuses the entries of a chunk that is done.
@@ -284,6 +295,9 @@ func (l *loop) pumpReady(s *session, ahead bool) error {
 // nearly every response is: the next one, and all of it.
 func (l *loop) pump(s *session, ahead bool) (*MessageInfo, error) {
 	m, err := l.reader.Next()
+	if c := l.sent[0]; c.saved != nil {
+		l.learnSaved(c)
+	}
 	switch {
 	case err == nil:
 		if c := l.current(); l.isNext(c, m) {
@@ -304,6 +318,12 @@ func (l *loop) pump(s *session, ahead bool) (*MessageInfo, error) {
 func (l *loop) endChunks(s *session, ahead bool) error {
 	for len(l.sent) > 0 && l.sent[0].cmd.Done {
 		c := l.sent[0]
+		if c.saved != nil {
+			if err := l.endSaved(s, c); err != nil {
+				return err
+			}
+			continue
+		}
 		err := refusal(c.cmd)
 		if isThrottled(err) {
 			return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -243,4 +244,35 @@ func (c *Client) isUnsafeLogin(err error) bool {
 	known := c.wantsID
 	c.wantsID = true
 	return !known
+}
+
+// confusesUIDs reports whether the server may be GNU Mailutils. Version 3.15
+// takes the UID of a message that is gone for that of a neighbour, so that UID
+// STORE and UID COPY change and copy another message, or it refuses the command;
+// in UID SEARCH it takes UIDs for sequence numbers. It does not say what it is.
+// What offers the same as it does only pays for a search more.
+func (s *session) confusesUIDs() bool {
+	caps := s.Caps()
+	if caps == nil { // which is not asked for because of this alone
+		if !likeMailutils(s.client.recall(&s.client.capsBefore)) {
+			return false
+		}
+		caps, _ = s.capabilities()
+	}
+	return likeMailutils(caps)
+}
+
+func likeMailutils(caps imap.CapSet) bool {
+	return caps.Has(imap.CapID) && caps.Has(imap.CapNamespace) && caps.Has(imap.CapUnselect) &&
+		!caps.Has(imap.CapUIDPlus) && !caps.Has(imap.CapChildren)
+}
+
+// existing returns those of ascending UIDs that may be sent: all, unless the
+// server would take one that no message has for another one.
+func (s *session) existing(f *Folder, uids []imap.UID) ([]imap.UID, error) {
+	if !s.confusesUIDs() {
+		return uids, nil
+	}
+	there, err := s.find(f, matchAll)
+	return slices.DeleteFunc(slices.Clone(uids), func(uid imap.UID) bool { return !contains(there, uid) }), err
 }

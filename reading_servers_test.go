@@ -246,3 +246,44 @@ func readEverything(t *testing.T, ctx context.Context, f *imapkit.Folder, all []
 		}
 	}
 }
+
+// Of the servers here Dovecot has SEARCHRES.
+func TestListingAnOpenFolderTakesOneRoundTripWhereResultsAreSaved(t *testing.T) {
+	server := realServers["Dovecot"](t)
+	d := new(linkDialer)
+	c := clientFor(server, imapkit.SecurityNone)
+	c.Proxy = d
+	defer c.Close()
+	ctx := limited(t)
+	f := c.Folder("INBOX")
+	for n := range 5 {
+		text, date := readable(n)
+		if _, err := f.Append(ctx, strings.NewReader(text), int64(len(text)), imapkit.AppendOptions{InternalDate: date}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := f.Search(ctx, imapkit.All())
+	if err != nil || len(all) != 5 {
+		t.Fatalf("found %v, %v", all, err)
+	}
+	if err := f.AddFlags(ctx, all[1:3], imap.FlagFlagged); err != nil {
+		t.Fatal(err)
+	}
+	before := d.turns.Load()
+	var got []imap.UID
+	for m, err := range f.Messages(ctx, imapkit.HasFlag(imap.FlagFlagged), imapkit.ItemFlags, imapkit.ItemEnvelope) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Envelope == nil || !slices.Contains(m.Flags, imap.FlagFlagged) {
+			t.Errorf("%+v", m)
+		}
+		got = append(got, m.UID)
+	}
+	if !slices.Equal(got, all[1:3]) {
+		t.Errorf("got %v, want %v", got, all[1:3])
+	}
+	if trips := float64(d.turns.Load()-before) / 2; trips > 1 {
+		t.Errorf("%.1f round trips", trips)
+	}
+}

@@ -18,13 +18,16 @@ import (
 // memory is what a Client learns about its server beyond what that says of
 // itself. It is guarded by Client.mu.
 type memory struct {
-	noESearch    bool             // ESEARCH is advertised and refused
-	noListStatus bool             // LIST-STATUS is advertised and refused
-	noUTF8Data   bool             // RFC 9755 is spoken, which has no UTF8 in APPEND
-	shortLines   bool             // long lines are refused
-	mostMessages int              // that one command may name; 0: any number
-	charsets     []string         // charsets to search in, the one that works first; nil: not tried
-	appendLimits map[string]int64 // of folders where each has its own
+	noESearch      bool             // ESEARCH is advertised and refused
+	noSearchRes    bool             // SEARCHRES is advertised and refused
+	noListExtended bool             // LIST-EXTENDED is advertised and refused
+	noListStatus   bool             // LIST-STATUS is advertised and refused
+	noUTF8Data     bool             // RFC 9755 is spoken, which has no UTF8 in APPEND
+	shortLines     bool             // long lines are refused
+	mostMessages   int              // that one command may name; 0: any number
+	charsets       []string         // charsets to search in, the one that works first; nil: not tried
+	appendLimits   map[string]int64 // of folders where each has its own
+	trash          string           // the folder to which Trash has moved messages
 }
 
 // Search returns the UIDs of the messages that match, in ascending order (RFC
@@ -84,15 +87,23 @@ func (f *Folder) search(ctx context.Context, verb string, q Query, run func(*ses
 
 // find searches, exactly.
 func (s *session) find(f *Folder, root *node) ([]imap.UID, error) {
-	root, err := s.supported(root)
+	root, err := s.prepared(root)
 	if err != nil {
 		return nil, err
 	}
-	root = root.rewrite(true, func(n *node, _ bool) *node { return n })
 	if root.kind == kindFalse {
 		return nil, s.open(f)
 	}
 	return s.findInPieces(f, root)
+}
+
+// prepared returns a query that this server understands, in its simplest form.
+func (s *session) prepared(root *node) (*node, error) {
+	root, err := s.supported(root)
+	if err != nil {
+		return nil, err
+	}
+	return root.rewrite(true, func(n *node, _ bool) *node { return n }), nil
 }
 
 // supported replaces keys that the server does not know by others that mean the
@@ -118,11 +129,12 @@ func (s *session) supported(root *node) (*node, error) {
 	}), missing
 }
 
-// findInPieces searches. A query whose UIDs would make the line too long is
-// asked in several, whose results are put together here.
+// findInPieces searches. A query whose UIDs would make the line too long, or
+// would be misunderstood, is asked in several, whose results are put together
+// here.
 func (s *session) findInPieces(f *Folder, root *node) ([]imap.UID, error) {
 	longest := s.measure().bytes
-	if root.setLength() <= longest/2 {
+	if length := root.setLength(); length == 0 || length <= longest/2 && !s.confusesUIDs() {
 		return s.findExactly(f, root)
 	}
 	switch root.kind {
@@ -137,6 +149,9 @@ func (s *session) findInPieces(f *Folder, root *node) ([]imap.UID, error) {
 		}
 		return s.combine(f, root.subs[0], allOf(root.subs[1:]), true)
 	default:
+		if s.confusesUIDs() {
+			return s.existing(f, root.uids)
+		}
 		return s.findAny(f, splitUIDs([]*node{root}, 0, longest))
 	}
 }
@@ -284,11 +299,11 @@ func (s *session) byInternalDate(f *Folder, root *node, uids []imap.UID) ([]imap
 	}
 	for key, undecided := range open {
 		for _, chunk := range (measure{m.bytes / 2, m.messages}).chunks(ascending(undecided)) {
-			found, err := s.searchFor(f, "ALL", And(Query{&node{kind: kindUIDs, uids: chunk}}, Query{rest[key]}).root())
+			found, err := s.findInPieces(f, And(Query{&node{kind: kindUIDs, uids: chunk}}, Query{rest[key]}).root())
 			if err != nil {
 				return nil, err
 			}
-			matching = append(matching, wire.Ascending[imap.UID](&found[0].SearchResult)...)
+			matching = append(matching, found...)
 		}
 	}
 	return matching, nil

@@ -330,20 +330,26 @@ func (s *session) open(f *Folder) error {
 	return s.settled(f, opening)
 }
 
-// read opens the folder and runs commands that only read, all in one go. Of a
-// folder that has been open, servers know what has arrived only after NOOP
-// (Courier), or when the next command is over (Dovecot).
+// lookForNew makes the server look for changes in the open folder, once in an
+// operation. Of a folder that has been open servers know what has arrived only
+// after NOOP (Courier), or when the next command is over (Dovecot).
+func (s *session) lookForNew() error {
+	if s.current {
+		return nil
+	}
+	s.current = true
+	return s.Send(s.Command("NOOP"))
+}
+
+// read opens the folder and runs commands that only read, all in one go.
 func (s *session) read(f *Folder, cmds ...*wire.Command) error {
 	opening := s.opening(f)
 	if opening == nil {
 		if err := f.sameAs(s.Mailbox()); err != nil {
 			return err
 		}
-		if !s.current {
-			s.current = true
-			if err := s.Send(s.Command("NOOP")); err != nil {
-				return err
-			}
+		if err := s.lookForNew(); err != nil {
+			return err
 		}
 		return s.run(cmds...)
 	}

@@ -8,44 +8,76 @@ import (
 	"strings"
 
 	"github.com/emersion/go-imap/v2"
+	"golang.org/x/text/unicode/norm"
 )
 
 // ErrNoFolder is returned when the account has no folder for a special use.
 var ErrNoFolder = errors.New("imapkit: no such folder")
 
-// specialNames are the names, in lower case, that mail servers and programs give
-// to folders for a special use. The first language is English.
+// specialNames are the names, as foldName makes them, that mail servers and
+// programs give to folders for a special use: first those in English.
 var specialNames = map[imap.MailboxAttr][]string{
-	imap.MailboxAttrTrash: {"trash", "deleted items", "deleted messages", "deleted", "bin", "papierkorb", "gelöschte elemente",
-		"gelöschte objekte", "gelöscht", "corbeille", "éléments supprimés", "messages supprimés", "papelera",
-		"elementos eliminados", "cestino", "posta eliminata", "lixeira", "itens excluídos", "prullenbak",
-		"verwijderde items", "kosz", "elementy usunięte", "корзина", "удаленные", "удалённые", "papperskorgen",
-		"borttagna objekt", "papirkurv", "slettet post", "roskakori", "koš", "odstraněná pošta", "lomtár", "çöp kutusu",
-		"silinmiş öğeler", "已删除", "已删除邮件", "已刪除的郵件", "垃圾桶", "ごみ箱", "削除済みアイテム", "휴지통", "지운 편지함"},
-	imap.MailboxAttrSent: {"sent", "sent items", "sent messages", "sent mail", "gesendet", "gesendete elemente",
-		"gesendete objekte", "envoyés", "éléments envoyés", "messages envoyés", "enviados", "elementos enviados",
-		"inviati", "posta inviata", "itens enviados", "verzonden", "verzonden items", "wysłane", "elementy wysłane",
-		"отправленные", "skickat", "skickade objekt", "sendt", "sendt post", "lähetetyt", "odeslané", "odeslaná pošta",
-		"elküldött", "gönderilmiş öğeler", "gönderilmiş postalar", "已发送", "已发送邮件", "寄件備份", "送信済み",
-		"送信済みアイテム", "보낸편지함", "보낸 편지함"},
-	imap.MailboxAttrDrafts: {"drafts", "draft", "entwürfe", "brouillons", "borradores", "bozze", "rascunhos", "concepten",
-		"szkice", "wersje robocze", "kopie robocze", "черновики", "utkast", "kladder", "luonnokset", "koncepty",
-		"rozepsané", "piszkozatok", "taslaklar", "草稿", "草稿箱", "下書き", "임시보관함"},
-	imap.MailboxAttrJunk: {"junk", "spam", "junk e-mail", "junk email", "junk mail", "bulk mail", "spamverdacht",
-		"unerwünscht", "junk-e-mail", "courrier indésirable", "pourriel", "correo no deseado", "no deseado",
-		"posta indesiderata", "lixo eletrônico", "ongewenste e-mail", "wiadomości-śmieci", "спам", "skräppost",
-		"uønsket post", "roskaposti", "nevyžádaná pošta", "nevyžádané", "levélszemét", "gereksiz", "önemsiz",
-		"垃圾邮件", "垃圾郵件", "迷惑メール", "스팸메일함", "스팸"},
-	imap.MailboxAttrArchive: {"archive", "archives", "archiv", "archivio", "archivo", "arquivo", "archief", "archiwum", "архив",
-		"arkiv", "arkisto", "archív", "arşiv", "归档", "封存", "アーカイブ", "보관함"},
+	imap.MailboxAttrTrash: {
+		"trash", "deleted items", "deleted messages", "deleted", "bin", "rubbish", "papierkorb",
+		"gelöschte elemente", "gelöschte objekte", "gelöscht", "corbeille", "éléments supprimés",
+		"messages supprimés", "papelera", "papelera de reciclaje", "elementos eliminados", "eliminados", "cestino",
+		"posta eliminata", "elementi eliminati", "lixeira", "lixo", "itens excluídos", "itens eliminados",
+		"prullenbak", "prullenmand", "verwijderde items", "verwijderd", "papperskorgen", "papperskorg",
+		"borttagna objekt", "borttaget", "papirkurv", "slettet post", "slettede elementer", "slettede meldinger",
+		"roskakori", "poistetut", "poistetut kohteet", "kosz", "elementy usunięte", "usunięte", "koš",
+		"odstraněná pošta", "kôš", "odstránená pošta", "lomtár", "kuka", "törölt elemek", "coș de gunoi",
+		"elemente șterse", "корзина", "удаленные", "удалённые", "кошик", "видалені", "κάδος απορριμμάτων",
+		"διαγραμμένα", "çöp kutusu", "çöp", "silinmiş öğeler", "ごみ箱", "ゴミ箱", "削除済みアイテム", "已删除", "已删除邮件", "已删除的邮件",
+		"已刪除的郵件", "刪除的郵件", "垃圾桶", "废纸篓", "휴지통", "지운 편지함", "지운편지함", "삭제된 항목",
+	},
+	imap.MailboxAttrSent: {
+		"sent", "sent items", "sent messages", "sent mail", "gesendet", "gesendete elemente", "gesendete objekte",
+		"envoyés", "éléments envoyés", "messages envoyés", "enviados", "elementos enviados", "correo enviado",
+		"inviati", "posta inviata", "inviata", "itens enviados", "enviadas", "mensagens enviadas", "verzonden",
+		"verzonden items", "verzonden berichten", "skickat", "skickade", "skickade objekt", "sendt", "sendt post",
+		"sendte elementer", "sendte", "lähetetyt", "lähetetyt kohteet", "wysłane", "elementy wysłane", "odeslané",
+		"odeslaná pošta", "odoslané", "odoslaná pošta", "elküldött", "elküldött elemek", "trimise",
+		"elemente trimise", "отправленные", "надіслані", "απεσταλμένα", "gönderilmiş öğeler",
+		"gönderilmiş postalar", "gönderilenler", "gönderilen", "送信済み", "送信済みアイテム", "送信済みメール", "已发送", "已发送邮件",
+		"已发送的邮件", "寄件備份", "已傳送的郵件", "寄件夾", "보낸편지함", "보낸 편지함", "보낸메일함",
+	},
+	imap.MailboxAttrDrafts: {
+		"drafts", "draft", "entwürfe", "brouillons", "borradores", "bozze", "rascunhos", "concepten", "utkast",
+		"kladder", "kladde", "luonnokset", "szkice", "wersje robocze", "kopie robocze", "koncepty", "rozepsané",
+		"rozpísané", "piszkozatok", "ciorne", "черновики", "чернетки", "πρόχειρα", "taslaklar", "taslak", "下書き",
+		"草稿", "草稿箱", "草稿匣", "임시보관함", "임시 보관함",
+	},
+	imap.MailboxAttrJunk: {
+		"junk", "spam", "junk e-mail", "junk email", "junk mail", "junk-e-mail", "bulk mail", "spamverdacht", "unerwünscht",
+		"unerwünschte werbung", "courrier indésirable", "indésirables", "pourriel", "correo no deseado",
+		"no deseado", "posta indesiderata", "lixo eletrônico", "lixo eletrónico", "lixo electrónico",
+		"ongewenste e-mail", "ongewenst", "skräppost", "uønsket post", "uønsket e-mail", "uønsket e-post",
+		"søppelpost", "roskaposti", "wiadomości-śmieci", "niechciane", "nevyžádaná pošta", "nevyžádané",
+		"nevyžiadaná pošta", "levélszemét", "спам", "нежелательная почта", "небажана пошта", "ανεπιθύμητα",
+		"gereksiz", "gereksiz e-posta", "önemsiz", "önemsiz e-posta", "istenmeyen", "istenmeyen e-posta", "迷惑メール",
+		"垃圾邮件", "垃圾郵件", "垃圾郵件匣", "스팸메일함", "스팸", "정크 메일",
+	},
+	imap.MailboxAttrArchive: {
+		"archive", "archives", "archived", "archiv", "archivio", "archivo", "arquivo", "archief", "archiwum",
+		"архив", "архів", "arkiv", "arkisto", "archív", "archívum", "arhivă", "αρχείο", "arşiv", "归档", "封存",
+		"アーカイブ", "보관함",
+	},
 	imap.MailboxAttrAll:     nil,
 	imap.MailboxAttrFlagged: nil,
+}
+
+// foldName returns a name as it is compared with specialNames: composed, as not
+// all programs write it (macOS), and in lower case; I with a dot, in Turkish,
+// becomes an i.
+func foldName(name string) string {
+	return strings.ToLower(strings.ReplaceAll(norm.NFC.String(name), "İ", "i"))
 }
 
 // SpecialFolder returns the folder for a special use, such as
 // [imap.MailboxAttrTrash] (RFC 6154). Where the server does not mark it, it is
 // found by the names that servers and mail programs give it in many languages.
-// It returns [ErrNoFolder] if there is none.
+// It returns [ErrNoFolder] if there is none. The server is asked each time: what
+// is a folder's use, and what it is called, may be changed by other programs.
 func (c *Client) SpecialFolder(ctx context.Context, use imap.MailboxAttr) (FolderInfo, error) {
 	names, known := specialNames[use]
 	if !known {
@@ -55,9 +87,7 @@ func (c *Client) SpecialFolder(ctx context.Context, use imap.MailboxAttr) (Folde
 	if err != nil {
 		return FolderInfo{}, err
 	}
-	list = slices.DeleteFunc(list, func(f FolderInfo) bool {
-		return slices.Contains(f.Attrs, imap.MailboxAttrNoSelect) || slices.Contains(f.Attrs, imap.MailboxAttrNonExistent)
-	})
+	list = slices.DeleteFunc(list, func(f FolderInfo) bool { return !f.canBeOpened() })
 	for _, f := range list {
 		if slices.Contains(f.Attrs, use) {
 			return f, nil
@@ -65,7 +95,7 @@ func (c *Client) SpecialFolder(ctx context.Context, use imap.MailboxAttr) (Folde
 	}
 	best, at := len(names), 0
 	for i, f := range list {
-		if rank := slices.Index(names, strings.ToLower(ownName(f))); rank >= 0 && rank < best {
+		if rank := slices.Index(names, foldName(ownName(f))); rank >= 0 && rank < best {
 			best, at = rank, i
 		}
 	}
@@ -98,8 +128,11 @@ func (c *Client) CreateSpecialFolder(ctx context.Context, name string, use imap.
 	if _, known := specialNames[use]; !known {
 		return fmt.Errorf("imapkit: CreateSpecialFolder: %q is no special use", string(use))
 	}
-	if name == "" {
-		return errors.New("imapkit: the folder name is empty")
+	if err := c.checkNames(name); err != nil {
+		return err
+	}
+	if use == imap.MailboxAttrTrash {
+		c.forgetTrash()
 	}
 	return c.do(ctx, operation{what: "CREATE " + name, changes: true}, func(s *session) error {
 		if err := s.need(imap.CapCreateSpecialUse); err != nil {
@@ -111,22 +144,57 @@ func (c *Client) CreateSpecialFolder(ctx context.Context, name string, use imap.
 
 // Trash moves messages to the trash folder: see [Client.SpecialFolder] and
 // [Folder.Move]. In the trash folder itself it is an error; use [Folder.Delete].
+//
+// Which folder that is, the Client remembers until the server refuses to move
+// messages there, or the Client itself deletes or renames a folder.
 func (f *Folder) Trash(ctx context.Context, uids []imap.UID) (UIDMap, error) {
-	if slices.Contains(uids, 0) {
-		return nil, errors.New("imapkit: UID 0 does not exist")
+	op := f.operation("Trash")
+	op.changes = true
+	if err := f.checkUIDs(op, uids); err != nil || len(uids) == 0 {
+		return nil, err
 	}
-	if len(uids) == 0 {
-		return nil, nil
-	}
-	if f.client.ReadOnly {
-		return nil, fmt.Errorf("%w: Trash in %s", ErrReadOnly, f.name)
-	}
-	trash, err := f.client.SpecialFolder(ctx, imap.MailboxAttrTrash)
+	name, remembered, err := f.client.trash(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if trash.Name == f.name {
-		return nil, fmt.Errorf("imapkit: %s is the trash folder itself", f.name)
+	moved, err := f.moveToTrash(ctx, uids, name)
+	refused := errors.As(err, new(*ServerError)) && !errors.As(err, new(partlyDone)) && !errors.Is(err, ErrUnknownOutcome)
+	if !remembered || !refused || isThrottled(err) {
+		return moved, err
 	}
-	return f.Move(ctx, uids, trash.Name)
+	f.client.forgetTrash()
+	now, _, looking := f.client.trash(ctx)
+	switch {
+	case looking != nil:
+		return moved, fmt.Errorf("%w (%w)", err, looking)
+	case now == name:
+		return moved, err
+	}
+	more, err := f.moveToTrash(ctx, uids, now)
+	moved.add(more)
+	return moved, err
+}
+
+func (f *Folder) moveToTrash(ctx context.Context, uids []imap.UID, name string) (UIDMap, error) {
+	if name == f.name {
+		return nil, fmt.Errorf("imapkit: %s is the trash folder itself", name)
+	}
+	return f.Move(ctx, uids, name)
+}
+
+// trash returns the name of the trash folder, and whether it is remembered.
+func (c *Client) trash(ctx context.Context) (name string, remembered bool, err error) {
+	if name := c.learnt().trash; name != "" {
+		return name, true, nil
+	}
+	folder, err := c.SpecialFolder(ctx, imap.MailboxAttrTrash)
+	if err != nil {
+		return "", false, err
+	}
+	c.learn(func(m *memory) { m.trash = folder.Name })
+	return folder.Name, false, nil
+}
+
+func (c *Client) forgetTrash() {
+	c.learn(func(m *memory) { m.trash = "" })
 }

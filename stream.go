@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -134,10 +135,10 @@ func (s *session) fetchInto(f *Folder, cmd *wire.Command, each func(*wire.Fetche
 }
 
 // fetchRefusal returns the error of a FETCH command. Cyrus says NO, Mailutils
-// BAD, for a sequence number that no message has.
+// BAD, for a sequence number that no message has; Mailutils also for a UID.
 func (s *session) fetchRefusal(cmd *wire.Command) error {
 	err := refusal(cmd)
-	if err == nil || gone(cmd.Status) {
+	if err == nil || gone(cmd.Status) || s.confusesUIDs() && strings.Contains(cmd.Status.Text, "message set") {
 		return nil
 	}
 	var seq uint32
@@ -187,7 +188,9 @@ type RawMessage struct {
 
 // Raw streams messages of any size in constant memory, in the order of the
 // server, which is ascending. UIDs that do not exist are skipped. What the loop
-// does not read of a Body is skipped. Nothing is marked as read.
+// does not read of a Body is skipped. Nothing is marked as read. Messages of
+// which a server sends nothing when asked for them as a whole come last, and
+// from memory ([Limits].Message bounds them).
 //
 // An error ends the loop. The loop has its connection to itself: another call
 // inside it needs a second one (see [Client.MaxConns]).
@@ -248,7 +251,11 @@ func (r *rawLoop) start(ctx context.Context) (*lease, error) {
 	op.stream = true
 	all := r.todo
 	l, err := r.folder.client.start(ctx, op, func(s *session) error {
-		r.todo, r.sent, r.uids = all, nil, nil
+		there, err := s.existing(r.folder, all)
+		if err != nil {
+			return err
+		}
+		r.todo, r.sent, r.uids = there, nil, nil
 		if err := s.open(r.folder); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
@@ -64,12 +65,13 @@ func (tr *trial) fill(short string, list ...seed) error {
 			return err
 		}
 	}
-	var uids []imap.UID
-	for len(uids) != len(list) { // Mailutils takes a second to notice them
-		var err error
-		if uids, err = f.Search(tr.ctx, imapkit.All()); err != nil {
-			return err
-		}
+	uids, err := f.Search(tr.ctx, imapkit.All())
+	for err == nil && len(uids) != len(list) { // Mailutils takes a second to notice them
+		time.Sleep(20 * time.Millisecond)
+		uids, err = f.Search(tr.ctx, imapkit.All())
+	}
+	if err != nil {
+		return err
 	}
 	for i, s := range list {
 		tr.uids[s.subject] = uids[i]
@@ -210,6 +212,9 @@ func (tr *trial) administer() {
 	tr.did("Unsubscribe", c.Unsubscribe(ctx, tr.folder("b")), adds("b", ""))
 	if tr.has(imap.CapMetadata) {
 		tr.did("SetMetadata", tr.box("a").SetMetadata(ctx, "/private/comment", []byte("mine")), adds("a comment", "mine"))
+	}
+	if tr.has(imap.CapACL) {
+		tr.did("SetACL", tr.box("a").SetACL(ctx, "bob", imap.RightModificationReplace, imap.RightSet("lr")), adds("a bob", "lr"))
 	}
 	if tr.has(imap.CapCreateSpecialUse) && tr.target.specials {
 		tr.did("CreateSpecialFolder", c.CreateSpecialFolder(ctx, tr.folder("kept"), imap.MailboxAttrArchive), adds("kept", ""))
@@ -419,6 +424,17 @@ func (tr *trial) readings() []reading {
 				return "", err
 			}
 			return "named " + id.Name, nil
+		}},
+		{"SpecialFolder", func(c *imapkit.Client) (string, error) {
+			trash, err := c.SpecialFolder(ctx, imap.MailboxAttrTrash)
+			return trash.Name, err
+		}},
+		{"Capabilities", func(c *imapkit.Client) (string, error) {
+			caps, err := c.Capabilities(ctx)
+			if err != nil {
+				return "", err
+			}
+			return fmt.Sprint(slices.Sorted(maps.Keys(caps))), nil
 		}},
 		{"Select", func(c *imapkit.Client) (string, error) {
 			f, err := c.Select(ctx, a)

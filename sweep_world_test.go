@@ -16,7 +16,7 @@ import (
 
 // A world is a state in which the mailbox may be. Its keys are folders, "a", with
 // the value "subscribed" or "", messages in them, "a: one", with their flags,
-// and annotations, "a comment", with their text.
+// annotations, "a comment", with their text, and rights, "a bob".
 type world map[string]string
 
 // A change is what a command makes of a world.
@@ -111,6 +111,8 @@ type trial struct {
 	failed, unknown int                 // steps
 	steps           []string            // and what came of each
 	ends            [][2]int64          // what had passed through the saboteur after each
+	began           time.Time           // the step under way
+	slowest         time.Duration       // step
 	lies            []string
 }
 
@@ -147,6 +149,8 @@ func (tr *trial) note(step string, err error) {
 	}
 	tr.steps = append(tr.steps, fmt.Sprintf("%s: %v", step, err))
 	tr.ends = append(tr.ends, tr.p.size())
+	now := time.Now()
+	tr.slowest, tr.began = max(tr.slowest, now.Sub(tr.began)), now
 }
 
 func (tr *trial) lie(format string, args ...any) {
@@ -185,7 +189,7 @@ func (tr *trial) made(least, most int, changes []change) {
 // that copies it if it is to be moved. The servers that cannot do this in one
 // step need several, and the error must tell what is where.
 func (tr *trial) removed(step string, err error, key, to string) {
-	if to != "" && tr.target.caps.Has(imap.CapMove) {
+	if to != "" && tr.has(imap.CapMove) {
 		tr.did(step, err, moves(key, to))
 		return
 	}
@@ -210,7 +214,7 @@ func (tr *trial) removed(step string, err error, key, to string) {
 		tr.made(confirmed, confirmed+1, stages) // marked
 	}
 	if err != nil && strings.Contains(err.Error(), `lost their \Deleted mark`) {
-		if tr.target.caps.Has(imap.CapUIDPlus) {
+		if tr.has(imap.CapUIDPlus) {
 			tr.lie("%s: no mark had to be taken off: %v", step, err)
 		}
 		tr.made(0, 1, []change{func(w world) {
@@ -271,13 +275,25 @@ func (tr *trial) observe() (world, map[string]imap.UID, error) {
 			}
 			w[key], uids[key] = keptFlags(m), m.UID
 		}
-		if short != "trash" && tr.target.caps.Has(imap.CapMetadata) {
+		if short == "trash" {
+			continue
+		}
+		if tr.has(imap.CapMetadata) {
 			values, err := f.Metadata(tr.ctx, "/private/comment")
 			if err != nil {
 				return nil, nil, err
 			}
 			if text, ok := values["/private/comment"]; ok {
 				w[short+" comment"] = string(text)
+			}
+		}
+		if tr.has(imap.CapACL) {
+			rights, err := f.ACL(tr.ctx)
+			if err != nil {
+				return nil, nil, err
+			}
+			if bob, ok := rights["bob"]; ok {
+				w[short+" bob"] = string(bob)
 			}
 		}
 	}

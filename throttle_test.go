@@ -446,6 +446,55 @@ func TestAThrottledLogInIsNoWrongPassword(t *testing.T) {
 	})
 }
 
+func TestAThrottlingServerMayCloseTheConnection(t *testing.T) {
+	// As Microsoft 365 does.
+	for name, call := range map[string]func(context.Context, *imapkit.Folder) error{
+		"UID SEARCH": func(ctx context.Context, f *imapkit.Folder) error {
+			_, err := f.Search(ctx, imapkit.All())
+			return err
+		},
+		"UID STORE": func(ctx context.Context, f *imapkit.Folder) error {
+			return f.AddFlags(ctx, numbered(1), imap.FlagSeen)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := scripted.Serve(t, scripted.Options{Exists: 3, Handle: map[string]func(*scripted.Conn, scripted.Command){
+				name: func(c *scripted.Conn, cmd scripted.Command) {
+					if c.Num > 1 {
+						c.Answer(cmd)
+						return
+					}
+					c.Send(cmd.Tag+" "+backoff(20), "* BYE Connection closed. 14")
+					c.Close()
+				}}})
+			c := inClear(s)
+			defer c.Close()
+			if err := call(limited(t), c.Folder("INBOX")); err != nil {
+				t.Error(err)
+			}
+			if n := strings.Count(strings.Join(work(s), "\n"), name); n != 2 || s.Conns() != 2 {
+				t.Errorf("%s was sent %d times over %d connections", name, n, s.Conns())
+			}
+		})
+	}
+}
+
+func TestAllWhoWaitForAThrottledLogInGetTheirConnection(t *testing.T) {
+	s, c := busyServer(t, scripted.Options{}, "LOGIN", 1, backoff(50))
+	errs := make(chan error)
+	for range 5 {
+		go func() { errs <- c.Connect(limited(t)) }()
+	}
+	for range 5 {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if n := strings.Count(s.Received(), "LOGIN "); n != 2 {
+		t.Errorf("LOGIN was sent %d times", n)
+	}
+}
+
 func TestWhatTheProgramDoesInDoIsNotRepeated(t *testing.T) {
 	_, c := busyServer(t, scripted.Options{Exists: 3}, "NOOP", 1, backoff(1))
 	calls := 0

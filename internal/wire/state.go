@@ -36,6 +36,8 @@ type Mailbox struct {
 	UIDNext        imap.UID
 	UIDValidity    uint32
 	HighestModSeq  uint64
+	NoModSeq       bool   // the server keeps no mod-sequences here
+	ID             string // RFC 8474; empty: the server has not said
 	Flags          []imap.Flag
 	PermanentFlags []imap.Flag
 	HasPermanent   bool // PERMANENTFLAGS was sent
@@ -182,6 +184,11 @@ func (m *Mailbox) collect(r *Response) bool {
 			m.UIDNext = imap.UID(n)
 		case "HIGHESTMODSEQ":
 			m.HighestModSeq, _ = parseNumber(args)
+		case "NOMODSEQ":
+			m.NoModSeq = true
+		case "MAILBOXID":
+			p := codeParser(string(args))
+			m.ID, _ = p.objectID()
 		case "PERMANENTFLAGS":
 			p := Parser{b: args, depth: 1}
 			m.PermanentFlags, m.HasPermanent = p.flags()

@@ -1,0 +1,91 @@
+package imapkit
+
+import (
+	"math"
+
+	"github.com/emersion/go-imap/v2"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// askSaved searches and fetches what is found in one round trip, where the server
+// can hand a result on from one command to the next (SEARCHRES, RFC 5182). It
+// does so only in a folder that is open and has no more messages than what one
+// command may ask for, because the number of those found is not known yet.
+func (l *loop) askSaved(s *session) (asked bool, err error) {
+	root, ok := s.savable(l.folder, l.query, l.perChunk)
+	if !ok {
+		return false, nil
+	}
+	search := s.Command("UID SEARCH").Raw("RETURN (SAVE ALL)")
+	root.add(search, asItIs)
+	found := new(answer)
+	found.collect(search)
+	if err := s.lookForNew(); err != nil {
+		return true, err
+	}
+	if err := s.Send(search); err != nil {
+		return true, err
+	}
+	l.reader = s.NewFetchReader()
+	fetch := l.command(s, "$")
+	l.sent = []*chunk{{cmd: fetch, saved: found}}
+	return true, l.reader.Add(fetch)
+}
+
+// savable returns the query as it goes to the server, and whether a saved result
+// may be used.
+func (s *session) savable(f *Folder, query *node, most int) (*node, bool) {
+	if !s.has(imap.CapSearchRes) || !s.extendedSearch() || s.client.learnt().noSearchRes {
+		return nil, false
+	}
+	if s.opening(f) != nil || f.sameAs(s.Mailbox()) != nil ||
+		int64(s.Mailbox().Messages) >= int64(min(most, mostFound)) || s.measure().messages != math.MaxInt {
+		return nil, false
+	}
+	root, err := s.prepared(query)
+	if err != nil || root.kind == kindFalse || !root.ascii() || root.setLength() > longLine/2 {
+		return nil, false
+	}
+	exact := true
+	root.visit(func(n *node) { exact = exact && n.kind != kindSince })
+	return root, exact
+}
+
+// learnSaved takes over the UIDs of a saved result: their message data comes
+// after them.
+func (l *loop) learnSaved(c *chunk) {
+	if c.saved.Found {
+		c.uids = wire.Ascending[imap.UID](&c.saved.SearchResult)
+		l.query, l.total = nil, len(c.uids)
+	}
+}
+
+// endSaved ends the chunk of a saved result. What a server has refused although
+// it says that it has SEARCHRES is done in the usual way, from now on.
+func (l *loop) endSaved(s *session, c *chunk) error {
+	saved := c.saved
+	c.saved = nil
+	if err := s.Wait(saved.cmd); err != nil {
+		return err
+	}
+	refused := refusal(saved.cmd)
+	if refused == nil && saved.Found && len(c.uids) == 0 {
+		l.sent = nil // whatever the server says to a FETCH of nothing
+		return nil
+	}
+	if refused == nil {
+		refused = refusal(c.cmd)
+	}
+	switch {
+	case isThrottled(refused):
+		return refused
+	case saved.Found && (refused == nil || c.next > 0 || c.entries != nil):
+		return nil
+	}
+	s.client.mu.Lock()
+	s.client.memory.noSearchRes = true
+	s.client.mu.Unlock()
+	l.todo, l.sent = c.uids, nil
+	return nil
+}
