@@ -62,17 +62,15 @@ func (f *Folder) append(ctx context.Context, source *source) (imap.UID, error) {
 	op.folder, op.changes, op.stream = "", true, true // any connection will do
 	var uid imap.UID
 	var failed error
-	err := f.client.patiently(ctx, func() error {
-		return f.client.do(ctx, op, func(s *session) error {
-			if !source.rewind() {
-				return failed // on the connection before this one
-			}
-			if failed = s.ready(f, source); failed != nil {
-				return failed
-			}
-			uid, failed = f.send(s, source, func() *wire.Command { return s.Command("APPEND").Mailbox(f.name) })
+	err := f.client.do(ctx, op, func(s *session) error {
+		if !source.rewind() {
+			return failed // on the connection before this one
+		}
+		if failed = s.ready(f, source); failed != nil {
 			return failed
-		})
+		}
+		uid, failed = f.send(s, source, func() *wire.Command { return s.Command("APPEND").Mailbox(f.name) })
+		return failed
 	})
 	if errors.Is(err, ErrUnknownOutcome) {
 		return f.settle(ctx, source, f.highest(), err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"github.com/imapkit/imapkit"
+	"github.com/imapkit/imapkit/imapkittest"
 )
 
 // changed is the state in which every server must end.
@@ -24,6 +26,7 @@ work: letter 06 \Answered
 work: letter 10
 work: letter 11 \Deleted
 work: letter 12
+work: letter 13
 kept
 kept: letter 00
 kept: letter 01
@@ -47,21 +50,36 @@ func TestRealServersEndInTheSameState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := start(t)
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-			defer cancel()
-			c := clientFor(server, imapkit.SecurityNone)
-			changeEverything(t, ctx, c, prefixes[name])
-			c.Close() // Mailutils keeps changes to itself until then
-			var got string
-			for deadline := time.Now().Add(5 * time.Second); got != changed && time.Now().Before(deadline); {
-				witness := clientFor(server, imapkit.SecurityNone)
-				got = mailboxState(t, ctx, witness, prefixes[name])
-				witness.Close()
-			}
-			if got != changed {
-				t.Errorf("it ends in\n%s\nwant\n%s", got, changed)
-			}
+			endInTheSameState(t, prefixes[name], func() *imapkit.Client { return clientFor(server, imapkit.SecurityNone) })
 		})
+	}
+	t.Run("memory server", func(t *testing.T) {
+		t.Parallel()
+		server, err := imapkittest.NewServer(imapkittest.Options{Messages: map[string]fs.FS{"INBOX": nil}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		endInTheSameState(t, "", server.Client)
+	})
+}
+
+func endInTheSameState(t *testing.T, prefix string, client func() *imapkit.Client) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	c := client()
+	defer c.Close()
+	changeEverything(t, ctx, c, prefix)
+	c.Close() // Mailutils keeps changes to itself until then
+	var got string
+	for deadline := time.Now().Add(5 * time.Second); got != changed && time.Now().Before(deadline); {
+		witness := client()
+		got = mailboxState(t, ctx, witness, prefix)
+		witness.Close()
+	}
+	if got != changed {
+		t.Errorf("it ends in\n%s\nwant\n%s", got, changed)
 	}
 }
 
@@ -147,6 +165,22 @@ func changeEverything(t *testing.T, ctx context.Context, c *imapkit.Client, pref
 	must(err)
 	if !slices.Equal(found, some[2:]) {
 		t.Errorf("found %v among %v", found, some)
+	}
+
+	pages := work.Pages(imapkit.All(), total)
+	if page, err := pages.Older(ctx); err != nil || len(page) != 7 {
+		t.Errorf("a page of %d messages, %v", len(page), err)
+	}
+	news := changeable(13)
+	_, err = work.Append(ctx, strings.NewReader(news), int64(len(news)), imapkit.AppendOptions{})
+	must(err)
+	page, err := pages.Newer(ctx)
+	for err == nil && len(page) == 0 { // again, Mailutils takes its time
+		time.Sleep(20 * time.Millisecond)
+		page, err = pages.Newer(ctx)
+	}
+	if err != nil || len(page) != 1 || page[0].Envelope.Subject != "letter 13" {
+		t.Errorf("a page of new messages: %v, %v", page, err)
 	}
 
 	must(c.Subscribe(ctx, work.Name()))

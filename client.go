@@ -144,8 +144,9 @@ func (c *Client) start(ctx context.Context, op operation, fn func(*session) erro
 
 // attempt does what start does, without waiting for a server that throttles.
 func (c *Client) attempt(ctx context.Context, op operation, fn func(*session) error) (*lease, error) {
+	fresh := false
 	for again := true; ; again = false {
-		l, reused, err := c.acquire(ctx, op, !again)
+		l, reused, err := c.acquire(ctx, op, fresh)
 		if err != nil {
 			return nil, c.outcome(err)
 		}
@@ -165,6 +166,7 @@ func (c *Client) attempt(ctx context.Context, op operation, fn func(*session) er
 		if !again || !dead && !anonymous && !shorter || errors.Is(err, ErrUnknownOutcome) {
 			return nil, c.outcome(err)
 		}
+		fresh = dead || anonymous
 	}
 }
 

@@ -2,6 +2,7 @@ package imapkit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -19,13 +20,16 @@ type UIDMap map[imap.UID]imap.UID
 // (RFC 9051 section 6.4.7). UIDs that do not exist are skipped; without any,
 // nothing is sent.
 func (f *Folder) Copy(ctx context.Context, uids []imap.UID, to string) (UIDMap, error) {
+	if err := f.client.checkNames(to); err != nil {
+		return nil, err
+	}
 	var copies UIDMap
 	op := f.operation("Copy")
 	op.changes = true
 	err := f.withUIDs(ctx, op, uids, func(s *session, sets [][]imap.UID) error {
 		for i, set := range sets {
-			if err := s.copyTo("UID COPY", set, to, &copies); err != nil {
-				return partly(err, i, len(sets))
+			if err := s.copyTo(f, "UID COPY", set, to, &copies); err != nil {
+				return partly(err, sets, i)
 			}
 		}
 		return nil
@@ -42,6 +46,9 @@ func (f *Folder) Copy(ctx context.Context, uids []imap.UID, to string) (UIDMap, 
 // the error says whether the messages are in both folders then. The map holds
 // what the server has told, also if there is an error.
 func (f *Folder) Move(ctx context.Context, uids []imap.UID, to string) (UIDMap, error) {
+	if err := f.client.checkNames(to); err != nil {
+		return nil, err
+	}
 	var moved UIDMap
 	var spared []imap.UID
 	op := f.operation("Move")
@@ -54,7 +61,7 @@ func (f *Folder) Move(ctx context.Context, uids []imap.UID, to string) (UIDMap, 
 		}
 		for i, set := range sets {
 			if err := s.move(f, set, to, &moved, &spared); err != nil {
-				return partly(err, i, len(sets))
+				return partly(err, sets, i)
 			}
 		}
 		return nil
@@ -65,9 +72,9 @@ func (f *Folder) Move(ctx context.Context, uids []imap.UID, to string) (UIDMap, 
 // move runs MOVE, or what does the same on servers without it.
 func (s *session) move(f *Folder, uids []imap.UID, to string, moved *UIDMap, spared *[]imap.UID) error {
 	if s.has(imap.CapMove) {
-		return s.copyTo("UID MOVE", uids, to, moved)
+		return s.copyTo(f, "UID MOVE", uids, to, moved)
 	}
-	copied, told, err := s.copyOf("UID COPY", uids, to)
+	copied, told, err := s.copyOf(f, "UID COPY", uids, to)
 	if err != nil {
 		return err
 	}
@@ -79,22 +86,27 @@ func (s *session) move(f *Folder, uids []imap.UID, to string, moved *UIDMap, spa
 		return fmt.Errorf("%w: COPYUID names none of the messages that were to be copied to %s, so they are kept in %s as well",
 			ErrProtocol, to, f.name)
 	}
-	if err := s.deleteUIDs(uids, spared); err != nil {
-		return partlyDone{fmt.Errorf("imapkit: the messages were copied to %s, but not removed from %s: %w", to, f.name, err)}
+	doubtful, err := s.deleteUIDs(f, uids, spared)
+	switch {
+	case err == nil:
+		return nil
+	case doubtful:
+		return partlyDone{fmt.Errorf("imapkit: the messages were copied to %s, and may or may not have been removed from %s: %w",
+			to, f.name, err)}
 	}
-	return nil
+	return partlyDone{fmt.Errorf("imapkit: the messages were copied to %s, but not removed from %s: %w", to, f.name, err)}
 }
 
 // copyTo runs COPY or MOVE and adds what the server tells of the new UIDs.
-func (s *session) copyTo(verb string, uids []imap.UID, to string, copies *UIDMap) error {
-	copied, _, err := s.copyOf(verb, uids, to)
+func (s *session) copyTo(f *Folder, verb string, uids []imap.UID, to string, copies *UIDMap) error {
+	copied, _, err := s.copyOf(f, verb, uids, to)
 	copies.add(copied)
 	return err
 }
 
 // copyOf runs COPY or MOVE. told is whether the server says which messages it
 // has copied, however badly.
-func (s *session) copyOf(verb string, uids []imap.UID, to string) (copied UIDMap, told bool, err error) {
+func (s *session) copyOf(f *Folder, verb string, uids []imap.UID, to string) (copied UIDMap, told bool, err error) {
 	cmd := s.Command(verb).Raw(string(appendSet(nil, uids))).Mailbox(to)
 	note := func(status wire.Status) {
 		if status.CodeName() != "COPYUID" {
@@ -112,7 +124,7 @@ func (s *session) copyOf(verb string, uids []imap.UID, to string) (copied UIDMap
 		note(r.Status)
 		return r.Status.CodeName() == "COPYUID"
 	}
-	err = s.change(cmd)
+	err = s.changeIn(f, cmd)
 	note(cmd.Status)
 	return copied, told, err
 }
@@ -163,7 +175,8 @@ func pair(m UIDMap, from, to []wire.Range) {
 // Where the folder does not keep marks, or does not let go of them, Delete
 // returns [ErrNotSupported] and removes nothing.
 //
-// After a failure the messages that were not removed may be left marked.
+// After a failure the messages that were not removed may be left marked; the error
+// says so.
 func (f *Folder) Delete(ctx context.Context, uids []imap.UID) error {
 	var spared []imap.UID
 	op := f.operation("Delete")
@@ -173,8 +186,8 @@ func (f *Folder) Delete(ctx context.Context, uids []imap.UID) error {
 			return err
 		}
 		for i, set := range sets {
-			if err := s.deleteUIDs(set, &spared); err != nil {
-				return partly(err, i, len(sets))
+			if _, err := s.deleteUIDs(f, set, &spared); err != nil {
+				return partly(err, sets, i)
 			}
 		}
 		return nil
@@ -205,32 +218,45 @@ func (s *session) canDelete() error {
 var deletedFlag = []imap.Flag{imap.FlagDeleted}
 
 // deleteUIDs marks messages and expunges them, each step once the one before is
-// confirmed. In spared are afterwards those that have lost their mark.
-func (s *session) deleteUIDs(uids []imap.UID, spared *[]imap.UID) error {
+// confirmed. In spared are afterwards those that have lost their mark. After an
+// error doubtful says that the messages may have been removed nevertheless.
+func (s *session) deleteUIDs(f *Folder, uids []imap.UID, spared *[]imap.UID) (doubtful bool, err error) {
 	if s.has(imap.CapUIDPlus) {
-		if err := s.change(s.store(uids, "+FLAGS.SILENT", deletedFlag)); err != nil {
-			return err
-		}
-		return s.change(s.Command("UID EXPUNGE").Raw(string(appendSet(nil, uids))))
+		return s.markAndExpunge(f, uids)
 	}
-	if err := s.spareOthers(uids, spared); err != nil {
-		return err
+	if err := s.spareOthers(f, uids, spared); err != nil {
+		return false, err
 	}
-	err := s.change(s.store(uids, "+FLAGS.SILENT", deletedFlag))
-	if err == nil {
-		err = s.change(s.Command("EXPUNGE"))
-	}
+	doubtful, err = s.markAndExpunge(f, uids)
 	if s.Err() == nil {
-		if marking := s.mark(*spared); marking == nil {
+		if marking := s.mark(f, *spared); marking == nil {
 			*spared = nil
 		}
 	}
-	return err
+	return doubtful, err
+}
+
+func (s *session) markAndExpunge(f *Folder, uids []imap.UID) (doubtful bool, err error) {
+	if err := s.changeIn(f, s.store(uids, "+FLAGS.SILENT", deletedFlag)); err != nil {
+		return false, err
+	}
+	if s.has(imap.CapUIDPlus) {
+		err = s.changeIn(f, s.Command("UID EXPUNGE").Raw(string(appendSet(nil, uids))))
+	} else {
+		err = s.changeIn(f, s.Command("EXPUNGE"))
+	}
+	switch {
+	case err == nil:
+		return false, nil
+	case errors.Is(err, ErrUnknownOutcome):
+		return true, fmt.Errorf("imapkit: the messages were marked \\Deleted, and may or may not have been expunged: %w", err)
+	}
+	return false, fmt.Errorf("imapkit: the messages were marked \\Deleted, but not expunged: %w", err)
 }
 
 // spareOthers takes the mark off all other messages, and looks again whether it
 // is off: some servers only pretend to store.
-func (s *session) spareOthers(uids []imap.UID, spared *[]imap.UID) error {
+func (s *session) spareOthers(f *Folder, uids []imap.UID, spared *[]imap.UID) error {
 	for {
 		marked, err := everything(func(r span) (*answer, error) {
 			a := new(answer)
@@ -254,7 +280,7 @@ func (s *session) spareOthers(uids []imap.UID, spared *[]imap.UID) error {
 		}
 		*spared = ascending(append(*spared, others...))
 		for _, set := range s.measure().chunks(others) {
-			if err := s.change(s.store(set, "-FLAGS.SILENT", deletedFlag)); err != nil {
+			if err := s.changeIn(f, s.store(set, "-FLAGS.SILENT", deletedFlag)); err != nil {
 				return err
 			}
 		}
@@ -262,9 +288,9 @@ func (s *session) spareOthers(uids []imap.UID, spared *[]imap.UID) error {
 }
 
 // mark marks messages \Deleted.
-func (s *session) mark(uids []imap.UID) error {
+func (s *session) mark(f *Folder, uids []imap.UID) error {
 	for _, set := range s.measure().chunks(uids) {
-		if err := s.change(s.store(set, "+FLAGS.SILENT", deletedFlag)); err != nil {
+		if err := s.changeIn(f, s.store(set, "+FLAGS.SILENT", deletedFlag)); err != nil {
 			return err
 		}
 	}

@@ -15,7 +15,8 @@ import (
 )
 
 // answers makes handlers that give each command its answers in turn, the last
-// one again and again. The tag is put before the last line of an answer.
+// one again and again. The tag is put before the last line of an answer, unless
+// that is "cut".
 func answers(lists map[string][]string) map[string]func(*scripted.Conn, scripted.Command) {
 	handle := make(map[string]func(*scripted.Conn, scripted.Command))
 	for name, list := range lists {
@@ -29,6 +30,11 @@ func answers(lists map[string][]string) map[string]func(*scripted.Conn, scripted
 				return
 			}
 			lines := strings.Split(answer, "\n")
+			if lines[len(lines)-1] == "cut" {
+				c.Send(lines[:len(lines)-1]...)
+				c.Close()
+				return
+			}
 			lines[len(lines)-1] = cmd.Tag + " " + lines[len(lines)-1]
 			c.Send(lines...)
 		}
@@ -71,6 +77,11 @@ func TestRemovingTouchesNoOtherMessage(t *testing.T) {
 		{"UIDPLUS, marking refused", "UIDPLUS", script{"UID STORE": {"NO no"}}, []string{mark}, "STORE with NO"},
 		{"UIDPLUS, expunging refused", "UIDPLUS", script{"UID EXPUNGE": {"NO no"}},
 			[]string{mark, "UID EXPUNGE 101:102"}, "EXPUNGE with NO"},
+		{"UIDPLUS, left marked", "UIDPLUS", script{"UID EXPUNGE": {"NO no"}},
+			[]string{mark, "UID EXPUNGE 101:102"}, `marked \Deleted, but not expunged`},
+		{"UIDPLUS, cut while marking", "UIDPLUS", script{"UID STORE": {"cut"}}, []string{mark}, "outcome is unknown"},
+		{"UIDPLUS, cut while expunging", "UIDPLUS", script{"UID EXPUNGE": {"cut"}},
+			[]string{mark, "UID EXPUNGE 101:102"}, `marked \Deleted, and may or may not have been expunged`},
 		{"none else marked", "", script{"UID SEARCH": {"* SEARCH\nOK done"}}, []string{search, mark, "EXPUNGE"}, ""},
 		{"marked already", "", script{"UID SEARCH": {"* SEARCH 101\nOK done"}}, []string{search, mark, "EXPUNGE"}, ""},
 		{"others marked", "", script{"UID SEARCH": {"* SEARCH 101 103 105\nOK done", "* SEARCH\nOK done"}},
@@ -147,6 +158,19 @@ func TestMoving(t *testing.T) {
 			imapkit.UIDMap{101: 5, 102: 6}, []string{cp, mark}, "were copied to Archive, but not removed from INBOX"},
 		{"expunging refused", "UIDPLUS", script{"UID COPY": {copied}, "UID EXPUNGE": {"NO no"}},
 			imapkit.UIDMap{101: 5, 102: 6}, []string{cp, mark, expunge}, "were copied to Archive, but not removed from INBOX"},
+		{"cut while expunging", "UIDPLUS", script{"UID COPY": {copied}, "UID EXPUNGE": {"cut"}},
+			imapkit.UIDMap{101: 5, 102: 6}, []string{cp, mark, expunge},
+			"were copied to Archive, and may or may not have been removed from INBOX"},
+		{"cut while moving", "MOVE UIDPLUS", script{"UID MOVE": {"* OK [COPYUID 7 101 5] moved\ncut"}}, imapkit.UIDMap{101: 5},
+			[]string{strings.Replace(move, "Archive", `"Archive"`, 1)}, "outcome is unknown"},
+		{"moved in part", "MOVE UIDPLUS", script{"UID MOVE": {"* OK [COPYUID 7 101 5] moved\n* 1 EXPUNGE\nNO [OVERQUOTA] full"}},
+			imapkit.UIDMap{101: 5}, []string{strings.Replace(move, "Archive", `"Archive"`, 1)}, "[OVERQUOTA] full"},
+		{"rebuilt while copying", "UIDPLUS", script{"UID COPY": {"* OK [UIDVALIDITY 8] new\n" + copied}},
+			imapkit.UIDMap{101: 5, 102: 6}, []string{cp}, "were copied to Archive, but not removed from INBOX: imapkit: the folder's UIDVALIDITY"},
+		{"rebuilt while marking", "UIDPLUS", script{"UID COPY": {copied}, "UID STORE": {"* OK [UIDVALIDITY 8] new\nOK done"}},
+			imapkit.UIDMap{101: 5, 102: 6}, []string{cp, mark}, "UIDVALIDITY has changed"},
+		{"without UIDPLUS, rebuilt while searching", "", script{"UID SEARCH": {"* OK [UIDVALIDITY 8] new\n* SEARCH 109\nOK done"}}, nil,
+			[]string{cp, "UID SEARCH DELETED"}, "UIDVALIDITY has changed"},
 		{"without UIDPLUS", "", script{"UID SEARCH": {"* SEARCH 109\nOK done", "* SEARCH\nOK done"}}, nil,
 			[]string{cp, "UID SEARCH DELETED", `UID STORE 109 -FLAGS.SILENT (\Deleted)`, "UID SEARCH DELETED", mark,
 				"EXPUNGE", `UID STORE 109 +FLAGS.SILENT (\Deleted)`}, ""},
@@ -170,6 +194,60 @@ func TestMoving(t *testing.T) {
 			}
 			checkCommands(t, s, tt.want...)
 		})
+	}
+}
+
+func TestWhenALongListFailsTheErrorTellsWhatIsDone(t *testing.T) {
+	uids := make([]imap.UID, 4000) // in a line of more than 20,000 bytes
+	for i := range uids {
+		uids[i] = imap.UID(100_001 + 2*i)
+	}
+	tests := []struct {
+		name, caps, fails string
+		call              func(*imapkit.Folder) error
+	}{
+		{"AddFlags", "", "UID STORE", func(f *imapkit.Folder) error { return f.AddFlags(limited(t), uids, imap.FlagSeen) }},
+		{"ChangeFlags", "CONDSTORE", "UID STORE", func(f *imapkit.Folder) error {
+			_, err := f.ChangeFlags(limited(t), uids, 7, imapkit.FlagsAdd, imap.FlagSeen)
+			return err
+		}},
+		{"Copy", "", "UID COPY", func(f *imapkit.Folder) error { _, err := f.Copy(limited(t), uids, "x"); return err }},
+		{"Move", "MOVE", "UID MOVE", func(f *imapkit.Folder) error { _, err := f.Move(limited(t), uids, "x"); return err }},
+		{"Move without MOVE", "UIDPLUS", "UID COPY", func(f *imapkit.Folder) error { _, err := f.Move(limited(t), uids, "x"); return err }},
+		{"Delete", "UIDPLUS", "UID EXPUNGE", func(f *imapkit.Folder) error { return f.Delete(limited(t), uids) }},
+	}
+	for _, tt := range tests {
+		for _, answer := range []string{"NO no", "cut"} {
+			t.Run(tt.name+" "+answer, func(t *testing.T) {
+				s := scripted.Serve(t, scripted.Options{Caps: "IMAP4rev1 " + tt.caps, Exists: 9,
+					Handle: answers(map[string][]string{tt.fails: {"OK done", answer}})})
+				c := inClear(s)
+				defer c.Close()
+				err := tt.call(c.Folder("INBOX"))
+				var sets []string
+				touched := make(map[string]int)
+				for _, cmd := range work(s) {
+					fields := strings.Fields(cmd)
+					touched[fields[1]+" "+fields[2]]++
+					if strings.HasPrefix(cmd, tt.fails) {
+						sets = append(sets, fields[2])
+					}
+				}
+				if len(sets) != 2 {
+					t.Fatalf("%s was sent %d times", tt.fails, len(sets))
+				}
+				done := sets[0][strings.LastIndex(sets[0], ",")+1:]
+				if err == nil || !strings.Contains(err.Error(), "the UIDs up to "+done+" are done") ||
+					errors.Is(err, imapkit.ErrUnknownOutcome) != (answer == "cut") {
+					t.Errorf("done up to %s, error %v", done, err)
+				}
+				for what, n := range touched {
+					if n > 1 && what[:5] != "STORE" {
+						t.Errorf("%.20s was sent %d times", what, n)
+					}
+				}
+			})
+		}
 	}
 }
 
@@ -234,10 +312,34 @@ func TestNoNameAddsToACommand(t *testing.T) {
 	for _, name := range []string{"", "a\r\nb", "a\x00b", "\xff"} {
 		s := scripted.Serve(t, scripted.Options{Caps: "IMAP4rev1", Exists: 1})
 		c := inClear(s)
-		if _, err := c.Folder("INBOX").Copy(limited(t), []imap.UID{101}, name); err == nil {
-			t.Errorf("%q was sent: %q", name, work(s))
+		f := c.Folder(name)
+		one := []imap.UID{101}
+		calls := map[string]func() error{
+			"Copy":         func() error { _, err := c.Folder("INBOX").Copy(limited(t), one, name); return err },
+			"Move":         func() error { _, err := c.Folder("INBOX").Move(limited(t), one, name); return err },
+			"Select":       func() error { _, err := c.Select(limited(t), name); return err },
+			"CreateFolder": func() error { return c.CreateFolder(limited(t), name) },
+			"CreateSpecialFolder": func() error {
+				return c.CreateSpecialFolder(limited(t), name, imap.MailboxAttrTrash)
+			},
+			"DeleteFolder": func() error { return c.DeleteFolder(limited(t), name) },
+			"RenameFolder": func() error { return c.RenameFolder(limited(t), "a", name) },
+			"Subscribe":    func() error { return c.Subscribe(limited(t), name) },
+			"Unsubscribe":  func() error { return c.Unsubscribe(limited(t), name) },
+			"Status":       func() error { _, err := f.Status(limited(t)); return err },
+			"ID":           func() error { _, err := f.ID(limited(t)); return err },
+			"AddFlags":     func() error { return f.AddFlags(limited(t), one, imap.FlagSeen) },
+			"Delete":       func() error { return f.Delete(limited(t), one) },
+			"Trash":        func() error { _, err := f.Trash(limited(t), one); return err },
 		}
-		checkCommands(t, s)
+		for call, run := range calls {
+			if err := run(); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("folder name %q", name)) {
+				t.Errorf("%s %q: %v", call, name, err)
+			}
+		}
+		if n := s.Conns(); n > 0 {
+			t.Errorf("%d connections were made for it", n)
+		}
 		c.Close()
 	}
 }

@@ -44,6 +44,8 @@ var (
 
 	// ErrAuthentication is returned when the server refuses the credentials.
 	// It comes together with a [*ServerError] that holds the server's words.
+	// A log-in that is refused because the server has too much to do, or is
+	// out of order, is a [*ThrottledError] or a ServerError without this.
 	ErrAuthentication = errors.New("imapkit: authentication failed")
 
 	// ErrNoMechanism is returned when no allowed authentication mechanism is

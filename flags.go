@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -13,8 +14,8 @@ import (
 )
 
 // AddFlags adds flags to messages (RFC 9051 section 6.4.6). UIDs that do not
-// exist are skipped; without any, or without flags, nothing is sent. A keyword
-// that the folder does not allow is an error, found before anything is changed.
+// exist are skipped; without any, or without flags, nothing is sent. A flag that
+// the folder does not keep is [ErrNotSupported], found before anything is changed.
 func (f *Folder) AddFlags(ctx context.Context, uids []imap.UID, flags ...imap.Flag) error {
 	return f.storeFlags(ctx, "AddFlags", "+FLAGS.SILENT", uids, flags)
 }
@@ -46,8 +47,8 @@ func (f *Folder) storeFlags(ctx context.Context, verb, item string, uids []imap.
 			}
 		}
 		for i, set := range sets {
-			if err := s.change(s.store(set, item, flags)); err != nil {
-				return partly(err, i, len(sets))
+			if err := s.changeIn(f, s.store(set, item, flags)); err != nil {
+				return partly(err, sets, i)
 			}
 		}
 		return nil
@@ -76,6 +77,9 @@ func (f *Folder) ChangeFlags(ctx context.Context, uids []imap.UID, modSeq uint64
 	if change < FlagsAdd || change > FlagsReplace {
 		return nil, fmt.Errorf("imapkit: ChangeFlags: FlagChange %d is none of the constants", int(change))
 	}
+	if modSeq > math.MaxInt64 { // RFC 7162 section 7
+		return nil, fmt.Errorf("imapkit: ChangeFlags: modSeq %d %w", modSeq, wire.ErrArgument)
+	}
 	if err := checkFlags(flags); err != nil {
 		return nil, err
 	}
@@ -86,6 +90,9 @@ func (f *Folder) ChangeFlags(ctx context.Context, uids []imap.UID, modSeq uint64
 		if err := s.need(imap.CapCondStore); err != nil {
 			return err
 		}
+		if s.Mailbox().NoModSeq {
+			return fmt.Errorf("%w: %s has no mod-sequences (CONDSTORE)", ErrNotSupported, f.name)
+		}
 		if change != FlagsRemove {
 			if err := allowed(s.Mailbox(), flags); err != nil {
 				return fmt.Errorf("%w in %s", err, f.name)
@@ -93,7 +100,7 @@ func (f *Folder) ChangeFlags(ctx context.Context, uids []imap.UID, modSeq uint64
 		}
 		for i, set := range sets {
 			cmd := s.Command("UID STORE").Raw(string(appendSet(nil, set))).Raw("(UNCHANGEDSINCE").Number(modSeq).Glue(")")
-			err := s.change(addFlagList(cmd.Raw(flagItems[change]), flags))
+			err := s.changeIn(f, addFlagList(cmd.Raw(flagItems[change]), flags))
 			if cmd.Status.CodeName() == "MODIFIED" { // with OK, or with NO where nothing was changed
 				ranges, ok := wire.ParseModified(cmd.Status.CodeArgs())
 				if !ok {
@@ -105,7 +112,7 @@ func (f *Folder) ChangeFlags(ctx context.Context, uids []imap.UID, modSeq uint64
 				}
 			}
 			if err != nil {
-				return partly(err, i, len(sets))
+				return partly(err, sets, i)
 			}
 		}
 		return nil
@@ -133,15 +140,22 @@ func addFlagList(cmd *wire.Command, flags []imap.Flag) *wire.Command {
 	return cmd.Close()
 }
 
-// partly tells, when a long list of UIDs was split, that some are done.
-func partly(err error, done, of int) error {
-	if of > 1 {
-		err = fmt.Errorf("imapkit: %d of %d commands were done before: %w", done, of, err)
+// partly tells, when a long list of UIDs was split, which are done.
+func partly(err error, sets [][]imap.UID, failed int) error {
+	if failed == 0 {
+		return err
 	}
-	if done > 0 {
-		return partlyDone{err}
+	done := sets[failed-1]
+	return partlyDone{fmt.Errorf("imapkit: the UIDs up to %d are done, the next command failed: %w", done[len(done)-1], err)}
+}
+
+// changeIn runs one command that changes something in an open folder, unless
+// that was rebuilt since the command before.
+func (s *session) changeIn(f *Folder, cmd *wire.Command) error {
+	if err := f.sameAs(s.Mailbox()); err != nil {
+		return err
 	}
-	return err
+	return s.change(cmd)
 }
 
 // withUIDs opens the folder and runs fn with the UIDs in pieces that fit a
@@ -191,15 +205,20 @@ func checkFlags(flags []imap.Flag) error {
 	return nil
 }
 
-// allowed returns an error for a keyword that the folder does not take. What a
-// server without PERMANENTFLAGS takes cannot be known (RFC 9051 section 7.1).
+// allowed returns an error for a flag that the folder does not keep: servers
+// ignore it, or forget it at the end of the session, and say nothing. What a
+// server without PERMANENTFLAGS keeps cannot be known (RFC 9051 section 7.1).
 func allowed(box *wire.Mailbox, flags []imap.Flag) error {
-	if !box.HasPermanent {
+	if !box.HasPermanent || slices.Contains(box.PermanentFlags, imap.FlagWildcard) {
 		return nil
 	}
 	for _, flag := range flags {
-		known := func(f imap.Flag) bool { return f == imap.FlagWildcard || strings.EqualFold(string(f), string(flag)) }
-		if !strings.HasPrefix(string(flag), `\`) && !slices.ContainsFunc(box.PermanentFlags, known) {
+		same := func(f imap.Flag) bool { return strings.EqualFold(string(f), string(flag)) }
+		switch {
+		case slices.ContainsFunc(box.PermanentFlags, same):
+		case strings.HasPrefix(string(flag), `\`):
+			return fmt.Errorf("%w: flag %s is not kept", ErrNotSupported, string(flag))
+		default:
 			return fmt.Errorf("%w: keyword %q is not allowed", ErrNotSupported, string(flag))
 		}
 	}

@@ -65,10 +65,21 @@ func TestFlagsThatCannotBeSetAreRefusedBeforeAnythingIsChanged(t *testing.T) {
 	if !errors.Is(err, imapkit.ErrNotSupported) || !strings.Contains(err.Error(), "$Other") {
 		t.Errorf("error %v", err)
 	}
-	if err := f.AddFlags(limited(t), []imap.UID{1}, "$WORK"); err != nil {
+	for name, err := range map[string]error{
+		"AddFlags": f.AddFlags(limited(t), []imap.UID{1}, imap.FlagFlagged),
+		"SetFlags": f.SetFlags(limited(t), []imap.UID{1}, imap.FlagSeen, imap.FlagFlagged),
+	} {
+		if !errors.Is(err, imapkit.ErrNotSupported) || !strings.Contains(err.Error(), `\Flagged`) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+	if err := f.AddFlags(limited(t), []imap.UID{1}, "$WORK", `\SEEN`); err != nil {
 		t.Error(err)
 	}
-	checkCommands(t, s, `UID STORE 1 +FLAGS.SILENT ($WORK)`)
+	if err := f.RemoveFlags(limited(t), []imap.UID{1}, imap.FlagFlagged); err != nil {
+		t.Error(err)
+	}
+	checkCommands(t, s, `UID STORE 1 +FLAGS.SILENT ($WORK \SEEN)`, `UID STORE 1 -FLAGS.SILENT (\Flagged)`)
 }
 
 func TestConditionalChangesTellWhatWasSkipped(t *testing.T) {
@@ -107,6 +118,20 @@ func TestConditionalChangesTellWhatWasSkipped(t *testing.T) {
 	_, err := c.Folder("INBOX").ChangeFlags(limited(t), []imap.UID{1}, 55, imapkit.FlagsAdd, imap.FlagSeen)
 	if !errors.Is(err, imapkit.ErrNotSupported) || !strings.Contains(err.Error(), "CONDSTORE") {
 		t.Errorf("without CONDSTORE: %v", err)
+	}
+	checkCommands(t, s)
+
+	s = scripted.Serve(t, scripted.Options{Caps: "IMAP4rev1 CONDSTORE", Handle: answers(map[string][]string{
+		"SELECT": {"* OK [NOMODSEQ] none here\n* OK [UIDVALIDITY 9] ok\nOK done"}})})
+	c2 := inClear(s)
+	defer c2.Close()
+	_, err = c2.Folder("INBOX").ChangeFlags(limited(t), []imap.UID{1}, 55, imapkit.FlagsAdd, imap.FlagSeen)
+	if !errors.Is(err, imapkit.ErrNotSupported) {
+		t.Errorf("without mod-sequences: %v", err)
+	}
+	_, err = c2.Folder("INBOX").ChangeFlags(limited(t), []imap.UID{1}, 1<<63, imapkit.FlagsAdd, imap.FlagSeen)
+	if err == nil || !strings.Contains(err.Error(), "modSeq") {
+		t.Errorf("modSeq 1<<63: %v", err)
 	}
 	checkCommands(t, s)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 
 	"github.com/imapkit/imapkit"
 	"github.com/imapkit/imapkit/internal/scripted"
@@ -160,34 +161,76 @@ func TestAFolderThatWasRenamedIsOpenedAnew(t *testing.T) {
 	}
 }
 
-func TestNamesThatCannotBeDecodedStillAddressTheirFolder(t *testing.T) {
-	for _, raw := range []string{"caf\xe9", "R&D", "a&AGE-b", "&Jjo!"} {
-		s := scripted.Serve(t, scripted.Options{Caps: "IMAP4rev1 LITERAL+", Exists: 1, Handle: answers(map[string][]string{
-			"LIST": {"* LIST () \"/\" \"" + raw + "\"\nOK done"}})})
-		c := inClear(s)
-		list, err := c.Folders(limited(t), "")
-		if err != nil || len(list) != 1 {
-			t.Fatalf("%q: %v, %v", raw, list, err)
-		}
-		name := list[0].Name
-		if _, err := c.Select(limited(t), name); err != nil {
-			t.Errorf("Select %q: %v", name, err)
-		}
-		if err := c.RenameFolder(limited(t), name, "new"); err != nil {
-			t.Errorf("RenameFolder %q: %v", name, err)
-		}
-		if err := c.DeleteFolder(limited(t), name); err != nil {
-			t.Errorf("DeleteFolder %q: %v", name, err)
-		}
-		for _, verb := range []string{"SELECT", "RENAME", "DELETE"} {
-			found := false
-			for _, cmd := range s.Commands() {
-				found = found || strings.HasPrefix(cmd, verb) && strings.Contains(cmd, raw)
+func TestNamesThatCannotBeDecodedAddressTheirFolderInEveryCommand(t *testing.T) {
+	const message = "Subject: x\r\n\r\nx\r\n"
+	one := []imap.UID{101}
+	send := func(f *imapkit.Folder) error {
+		_, err := f.Append(limited(t), strings.NewReader(message), int64(len(message)), imapkit.AppendOptions{})
+		return err
+	}
+	commands := map[string]func(*imapkit.Client, string) error{
+		"SELECT":                 func(c *imapkit.Client, name string) error { _, err := c.Select(limited(t), name); return err },
+		"LIST":                   func(c *imapkit.Client, name string) error { _, err := c.Folders(limited(t), name); return err },
+		"STATUS":                 func(c *imapkit.Client, name string) error { _, err := c.Folder(name).Status(limited(t)); return err },
+		"CREATE":                 func(c *imapkit.Client, name string) error { return c.CreateFolder(limited(t), name) },
+		"DELETE":                 func(c *imapkit.Client, name string) error { return c.DeleteFolder(limited(t), name) },
+		"RENAME":                 func(c *imapkit.Client, name string) error { return c.RenameFolder(limited(t), name, "x") },
+		"RENAME by its new name": func(c *imapkit.Client, name string) error { return c.RenameFolder(limited(t), "x", name) },
+		"SUBSCRIBE":              func(c *imapkit.Client, name string) error { return c.Subscribe(limited(t), name) },
+		"UNSUBSCRIBE":            func(c *imapkit.Client, name string) error { return c.Unsubscribe(limited(t), name) },
+		"APPEND":                 func(c *imapkit.Client, name string) error { return send(c.Folder(name)) },
+		"GETQUOTAROOT":           func(c *imapkit.Client, name string) error { _, err := c.Folder(name).Quota(limited(t)); return err },
+		"MYRIGHTS":               func(c *imapkit.Client, name string) error { _, err := c.Folder(name).Rights(limited(t)); return err },
+		"GETACL":                 func(c *imapkit.Client, name string) error { _, err := c.Folder(name).ACL(limited(t)); return err },
+		"SETACL": func(c *imapkit.Client, name string) error {
+			return c.Folder(name).SetACL(limited(t), "bob", imap.RightModificationAdd, imap.RightSet("l"))
+		},
+		"GETMETADATA": func(c *imapkit.Client, name string) error {
+			_, err := c.Folder(name).Metadata(limited(t), "/private/comment")
+			return err
+		},
+		"SETMETADATA": func(c *imapkit.Client, name string) error {
+			return c.Folder(name).SetMetadata(limited(t), "/private/comment", nil)
+		},
+		"UID COPY": func(c *imapkit.Client, name string) error {
+			_, err := c.Folder("INBOX").Copy(limited(t), one, name)
+			return err
+		},
+		"UID MOVE": func(c *imapkit.Client, name string) error {
+			_, err := c.Folder("INBOX").Move(limited(t), one, name)
+			return err
+		},
+		"SELECT by Do": func(c *imapkit.Client, name string) error {
+			return c.Do(limited(t), name, func(*imapclient.Client) error { return nil })
+		},
+	}
+	ok := map[string][]string{"MYRIGHTS": {"* MYRIGHTS x lrs\nOK done"}, "GETACL": {"* ACL x bob l\nOK done"}}
+	for _, verb := range []string{"GETQUOTAROOT", "SETACL", "GETMETADATA", "SETMETADATA"} {
+		ok[verb] = []string{"OK done"}
+	}
+	// What one server spells as nobody would, and what another folder is called that would have the same name.
+	for _, list := range [][]string{{"caf\xe9"}, {"R&D"}, {"a&AGE-b"}, {"&Jjo!"}, {"R&D", "R&-D"}, {"R&-D", "R&D"}, {"&-AGE-b", "&AGE-b"}} {
+		for command, run := range commands {
+			ok["LIST"] = []string{`* LIST () "/" "` + strings.Join(list, "\"\n* LIST () \"/\" \"") + "\"\nOK done"}
+			s := scripted.Serve(t, scripted.Options{Caps: "IMAP4rev1 LITERAL+ MOVE QUOTA ACL METADATA", Exists: 1, Handle: answers(ok)})
+			c := inClear(s)
+			folders, err := c.Folders(limited(t), "")
+			if err != nil || len(folders) != len(list) {
+				t.Fatalf("%q: %+v, %v", list, folders, err)
 			}
-			if !found {
-				t.Errorf("%s did not use %q: %q", verb, raw, s.Commands())
+			for i, raw := range list {
+				if err := run(c, folders[i].Name); err != nil {
+					t.Errorf("%s %q: %v", command, folders[i].Name, err)
+				}
+				command, _, _ := strings.Cut(command, " by ")
+				sent := s.Commands()
+				last := sent[len(sent)-1]
+				quoted, literal := `"`+raw+`"`, fmt.Sprintf("{%d+}\r\n%s", len(raw), raw)
+				if !strings.HasPrefix(last, command+" ") || !strings.Contains(last, quoted) && !strings.Contains(last, literal) {
+					t.Errorf("%s did not use %q: %q", command, raw, sent)
+				}
 			}
+			c.Close()
 		}
-		c.Close()
 	}
 }

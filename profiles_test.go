@@ -101,6 +101,9 @@ func TestServersWithShortLinesGetThem(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			if s.Conns() != 1 {
+				t.Errorf("%d connections", s.Conns())
+			}
 			if refused != tt.refused {
 				t.Errorf("%d lines were too long, want %d", refused, tt.refused)
 			}
@@ -473,6 +476,7 @@ func TestRFC822IsNeverAskedFor(t *testing.T) {
 func TestLISTSTATUSIsAskedForWhereItWorks(t *testing.T) {
 	const (
 		caps     = "IMAP4rev1 LIST-EXTENDED LIST-STATUS"
+		murder   = "* OK [CAPABILITY " + caps + "] mail.example.org Cyrus IMAP Murder 2.5.11 server ready"
 		together = `LIST "" "*" RETURN (CHILDREN SUBSCRIBED STATUS (MESSAGES UNSEEN UIDNEXT UIDVALIDITY))`
 		single   = `STATUS "a" (MESSAGES UNSEEN UIDNEXT UIDVALIDITY)`
 	)
@@ -483,7 +487,7 @@ func TestLISTSTATUSIsAskedForWhereItWorks(t *testing.T) {
 	}{
 		{"it does", "", "", []string{together}, []string{together}},
 		{"it is refused", "", "BAD LIST failed. Illegal arguments.", append([]string{together}, simple...), simple},
-		{"a Cyrus Murder", "* OK [CAPABILITY " + caps + "] mail.example.org Cyrus IMAP Murder 2.5.11 server ready", "-", simple, simple},
+		{"a Cyrus Murder", murder, "BAD it does not work", simple, simple},
 		{"it is throttled", "", backoff(1), []string{together, together}, []string{together}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -120,8 +120,11 @@ func (s *session) supported(root *node) (*node, error) {
 			}
 		}
 	})
-	within := s.Caps().Has(imap.CapWithin)
+	within, confused := s.Caps().Has(imap.CapWithin), s.confusesUIDs()
 	return root.rewrite(true, func(n *node, _ bool) *node {
+		if confused && n.kind == kindWord && strings.HasPrefix(n.key, "UID ") {
+			return matchAll // see Pages.arrived, which looks at the UIDs in any case
+		}
 		if n.kind == kindAge && (!within || n.d < time.Second) {
 			return &node{kind: kindSince, t: now.Add(-n.d)}
 		}

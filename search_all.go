@@ -51,7 +51,8 @@ func (a *answer) limit() (lowest imap.UID, limited bool, err error) {
 			return imap.UID(uid), true, nil
 		}
 	}
-	return 0, true, fmt.Errorf("%w: a search was answered with [%s], which does not tell what is missing", ErrProtocol, status.Code)
+	return 0, true, fmt.Errorf("%w: a search was answered with [%s], which does not tell what is missing",
+		ErrProtocol, status.Code)
 }
 
 // capped reports whether the result may lack messages.

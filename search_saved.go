@@ -44,7 +44,7 @@ func (s *session) savable(f *Folder, query *node, most int) (*node, bool) {
 		return nil, false
 	}
 	root, err := s.prepared(query)
-	if err != nil || root.kind == kindFalse || !root.ascii() || root.setLength() > longLine/2 {
+	if err != nil || root.kind == kindFalse || !root.ascii() || root.setLength() > s.measure().bytes/2 {
 		return nil, false
 	}
 	exact := true

@@ -38,6 +38,14 @@ func (s strike) String() string {
 	return fmt.Sprintf("%v after %d bytes %s the server", s.fault, s.at, way)
 }
 
+// way is the place of the way in what saboteur.size returns.
+func (s strike) way() int {
+	if s.up {
+		return 1
+	}
+	return 0
+}
+
 // A saboteur is a proxy that does harm to the connections through it.
 type saboteur struct {
 	net.Listener

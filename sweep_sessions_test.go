@@ -27,6 +27,7 @@ type sweepSession struct {
 var sweepSessions = []sweepSession{
 	{"flags and new messages", (*trial).prepareFlags, (*trial).changeFlagsAndAppend},
 	{"copies, moves and deletions", (*trial).prepareMoves, (*trial).copyMoveAndDelete},
+	{"changes in loops", (*trial).prepareLoops, (*trial).changeInLoops},
 	{"folders", (*trial).prepareFolders, (*trial).administer},
 	{"reading", (*trial).prepareReading, (*trial).readEverything},
 }
@@ -193,6 +194,47 @@ func (tr *trial) copyMoveAndDelete() {
 	trashed, err := f.Trash(ctx, tr.of("six"))
 	tr.removed("Trash", err, "a: six", "trash: six")
 	tr.claim("trash: six", trashed[tr.uids["six"]])
+}
+
+var looped = []string{"one", "two", large, "four"}
+
+func (tr *trial) prepareLoops() error {
+	if err := tr.fill("a", seeds(looped...)...); err != nil {
+		return err
+	}
+	return tr.fill("b")
+}
+
+// changeInLoops makes changes while a loop is under way, which has to lend its
+// connection for that.
+func (tr *trial) changeInLoops() {
+	ctx, f := tr.ctx, tr.box("a")
+	subject := func(m *imapkit.MessageInfo) string { return strings.TrimPrefix(m.Envelope.Subject, tr.name+" ") }
+	everything := func(world) string { return fmt.Sprint(looped) }
+	var listed, fetched []string
+	var failed error
+	for m, err := range f.Messages(ctx, imapkit.All()) {
+		if failed = err; err != nil {
+			break
+		}
+		listed = append(listed, subject(m))
+		tr.did("AddFlags in a loop", f.AddFlags(ctx, []imap.UID{m.UID}, imap.FlagFlagged),
+			flagsAdded("a: "+subject(m), imap.FlagFlagged))
+	}
+	tr.read("Messages", failed, fmt.Sprint(listed), everything)
+	for m, err := range f.FetchAll(ctx, tr.of(looped...)) {
+		if failed = err; err != nil {
+			break
+		}
+		if string(m.Raw) != tr.letter(subject(m.Info)) {
+			tr.lie("FetchAll: false answer %.200q", m.Raw)
+		}
+		fetched = append(fetched, subject(m.Info))
+		copied, err := f.Copy(ctx, []imap.UID{m.Info.UID}, tr.folder("b"))
+		tr.did("Copy in a loop", err, copies("a: "+subject(m.Info), "b: "+subject(m.Info)))
+		tr.claim("b: "+subject(m.Info), copied[m.Info.UID])
+	}
+	tr.read("FetchAll", failed, fmt.Sprint(fetched), everything)
 }
 
 func (tr *trial) prepareFolders() error {

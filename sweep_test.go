@@ -77,7 +77,7 @@ func (target *sweepTarget) try(t testing.TB, session sweepSession, strikes ...st
 	stalls := slices.ContainsFunc(strikes, func(s strike) bool { return s.fault == stall })
 	if stalls {
 		tr.c.Timeout = 300*time.Millisecond + target.slowest*3/2
-		tr.c.GreetingTimeout = tr.c.Timeout
+		tr.c.GreetingTimeout, tr.c.DialTimeout = tr.c.Timeout, tr.c.Timeout
 	}
 	tr.began = time.Now()
 	session.run(tr)
@@ -117,12 +117,14 @@ func (tr *trial) straight(part func(*trial) error) error {
 // cleanUp removes what the trial has left.
 func (tr *trial) cleanUp() {
 	tr.straight(func(tr *trial) error {
-		list, err := tr.direct.Folders(tr.ctx, tr.folder("*"))
+		list, _ := tr.direct.Folders(tr.ctx, tr.folder("*"))
 		for _, f := range list {
 			tr.direct.Unsubscribe(tr.ctx, f.Name) // whether it is subscribed or not
 			tr.direct.DeleteFolder(tr.ctx, f.Name)
 		}
-		return err
+		trash := tr.direct.Folder(tr.folder("trash"))
+		uids, err := trash.Search(tr.ctx, imapkit.Subject(tr.name))
+		return errors.Join(err, trash.Delete(tr.ctx, uids))
 	})
 }
 
@@ -139,13 +141,6 @@ type sweepPlan struct {
 	ends   [][][2]int64 // by session
 }
 
-func index(up bool) int {
-	if up {
-		return 1
-	}
-	return 0
-}
-
 // sample chooses a point in a step.
 func (plan *sweepPlan) sample() sweepPoint {
 	for {
@@ -154,9 +149,9 @@ func (plan *sweepPlan) sample() sweepPoint {
 		s := strike{fault: fault(plan.random.IntN(int(faults))), up: plan.random.IntN(2) == 1}
 		step, from := plan.random.IntN(len(ends)), int64(0)
 		if step > 0 {
-			from = ends[step-1][index(s.up)]
+			from = ends[step-1][s.way()]
 		}
-		if to := ends[step][index(s.up)]; to > from {
+		if to := ends[step][s.way()]; to > from {
 			s.at = from + plan.random.Int64N(to-from)
 			return sweepPoint{sweepSessions[n], plan.followed(s)}
 		}
@@ -180,8 +175,9 @@ func (plan *sweepPlan) everywhere() []sweepPoint {
 	for n, ends := range plan.ends {
 		for kind := range faults {
 			for _, up := range []bool{false, true} {
-				for at := range ends[len(ends)-1][index(up)] {
-					points = append(points, sweepPoint{sweepSessions[n], plan.followed(strike{kind, up, at})})
+				s := strike{fault: kind, up: up}
+				for s.at = range ends[len(ends)-1][s.way()] {
+					points = append(points, sweepPoint{sweepSessions[n], plan.followed(s)})
 				}
 			}
 		}
@@ -294,6 +290,14 @@ func TestNoFaultOnTheWayHarmsTheMailbox(t *testing.T) {
 			}}
 		}
 	}
+	overTLS := func(t *testing.T) *sweepTarget {
+		server, err := imapkittest.NewServer(imapkittest.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { server.Close() })
+		return &sweepTarget{addr: server.TLSAddr(), appendFlags: draft, specials: true, client: server.Client}
+	}
 	real := func(name string, target *sweepTarget) func(*testing.T) *sweepTarget {
 		return func(t *testing.T) *sweepTarget {
 			server := realServers[name](t)
@@ -314,6 +318,7 @@ func TestNoFaultOnTheWayHarmsTheMailbox(t *testing.T) {
 		{"memory server", 60, memory()},
 		{"memory server without MOVE and UIDPLUS", 60, memory(imap.CapMove, imap.CapUIDPlus)},
 		{"memory server with synchronizing literals", 60, memory(imap.CapLiteralPlus)},
+		{"memory server over TLS", 30, overTLS},
 		{"Dovecot", 60, real("Dovecot", &sweepTarget{appendFlags: draft})},
 		{"Cyrus", 20, real("Cyrus", &sweepTarget{prefix: "INBOX.", appendFlags: draft})},
 		{"Courier", 8, real("Courier", &sweepTarget{prefix: "INBOX.", appendFlags: draft, litter: true})},

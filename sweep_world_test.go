@@ -195,25 +195,27 @@ func (tr *trial) removed(step string, err error, key, to string) {
 	}
 	tr.note(step, err)
 	stages := []change{flagsAdded(key, imap.FlagDeleted), removes(key)}
-	confirmed := 0
 	if to != "" {
 		stages = slices.Insert(stages, 0, copies(key, to))
-		if err != nil && strings.Contains(err.Error(), "were copied to") {
-			confirmed = 1
-		}
 	}
-	switch unknown := errors.Is(err, imapkit.ErrUnknownOutcome); {
-	case err == nil || strings.Contains(err.Error(), "was done, but"):
+	says := func(text string) bool { return err != nil && strings.Contains(err.Error(), text) }
+	confirmed := 0
+	if says("were copied to") {
+		confirmed = 1
+	}
+	switch {
+	case err == nil || says("was done, but"):
 		tr.made(len(stages), len(stages), stages)
-	case to != "" && confirmed == 0 && unknown:
-		tr.made(0, 1, stages)
-	case to != "" && confirmed == 0:
-	case unknown:
-		tr.made(confirmed, len(stages), stages)
+	case says(`were marked \Deleted, but not`):
+		tr.made(confirmed+1, confirmed+1, stages)
+	case says(`were marked \Deleted, and may`):
+		tr.made(confirmed+1, confirmed+2, stages)
+	case errors.Is(err, imapkit.ErrUnknownOutcome):
+		tr.made(confirmed, confirmed+1, stages)
 	default:
-		tr.made(confirmed, confirmed+1, stages) // marked
+		tr.made(confirmed, confirmed, stages)
 	}
-	if err != nil && strings.Contains(err.Error(), `lost their \Deleted mark`) {
+	if says(`lost their \Deleted mark`) {
 		if tr.has(imap.CapUIDPlus) {
 			tr.lie("%s: no mark had to be taken off: %v", step, err)
 		}

@@ -10,9 +10,11 @@ import (
 	"github.com/imapkit/imapkit/internal/wire"
 )
 
-// A ThrottledError is a refusal by which the server asks to wait: longer than
-// the deadline of the context allows, or [Client.Timeout] where the context has
-// none, or without saying how long. What was refused has not happened.
+// A ThrottledError is a refusal by which the server asks to wait, where that was
+// not done: it asks for longer than the deadline of the context allows, or
+// [Client.Timeout] where the context has none; it does not say how long; or the
+// call had changed something before, so that it must not be begun anew. What was
+// refused has not happened.
 type ThrottledError struct {
 	Wait time.Duration // what the server asks for; 0: it does not say
 	Err  error         // the refusal
@@ -124,6 +126,3 @@ func (p *patience) outlast(err error) error {
 		return ErrClosed
 	}
 }
-
-// patiently makes a call that waits by itself.
-func (c *Client) patiently(_ context.Context, call func() error) error { return call() }

@@ -20,7 +20,8 @@ import (
 
 // busyServer refuses the n-th time that a command comes (1 is the first) with
 // these words, and answers it as usual otherwise.
-func busyServer(t *testing.T, opts scripted.Options, name string, nth int32, refusal string) (*scripted.Server, *imapkit.Client) {
+func busyServer(t *testing.T, opts scripted.Options, name string, nth int32,
+	refusal string) (*scripted.Server, *imapkit.Client) {
 	t.Helper()
 	var times atomic.Int32
 	opts.Handle = map[string]func(*scripted.Conn, scripted.Command){
@@ -373,14 +374,16 @@ func TestARefusalThatDoesNotSayHowLongIsReturnedAtOnce(t *testing.T) {
 			_, err := c.Folder("INBOX").Search(limited(t), imapkit.All())
 			var throttled *imapkit.ThrottledError
 			var said *imapkit.ServerError
-			if !errors.As(err, &throttled) || throttled.Wait != 0 || !errors.As(err, &said) || !strings.HasSuffix(refusal, said.Text) {
+			if !errors.As(err, &throttled) || throttled.Wait != 0 ||
+				!errors.As(err, &said) || !strings.HasSuffix(refusal, said.Text) {
 				t.Errorf("error %v", err)
 			}
 			checkCommands(t, s, "UID SEARCH ALL")
 		})
 	}
 	t.Run("a full mailbox is another matter", func(t *testing.T) {
-		_, c := busyServer(t, scripted.Options{Exists: 3}, "UID COPY", 1, "NO [OVERQUOTA] Quota exceeded (mailbox for user is full)")
+		_, c := busyServer(t, scripted.Options{Exists: 3}, "UID COPY", 1,
+			"NO [OVERQUOTA] Quota exceeded (mailbox for user is full)")
 		_, err := c.Folder("INBOX").Copy(limited(t), numbered(1), "x")
 		if errors.As(err, new(*imapkit.ThrottledError)) || !errors.As(err, new(*imapkit.ServerError)) {
 			t.Errorf("error %v", err)
@@ -393,12 +396,18 @@ func TestAThrottledLogInIsNoWrongPassword(t *testing.T) {
 		refusal   string
 		throttled bool
 	}{
-		{"NO [ALERT] Too many simultaneous connections. (Failure)", true},                                               // Gmail
-		{"NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=16)", true}, // Dovecot
-		{"NO [LIMIT] LOGIN Rate limit hit.", true},                                                                      // Yahoo
-		{"NO Authentication rate limit from one source exceeded", true},                                                 // Mailu
-		{"NO Request is throttled. Suggested Backoff Time: 299961 milliseconds", true},                                  // Exchange
-		{"NO [UNAVAILABLE] Temporary authentication failure.", false},                                                   // Dovecot
+		// Gmail
+		{"NO [ALERT] Too many simultaneous connections. (Failure)", true},
+		// Dovecot
+		{"NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=16)", true},
+		{"NO [UNAVAILABLE] Temporary authentication failure.", false},
+		// Yahoo
+		{"NO [LIMIT] LOGIN Rate limit hit.", true},
+		// Mailu
+		{"NO Authentication rate limit from one source exceeded", true},
+		// Exchange
+		{"NO Request is throttled. Suggested Backoff Time: 299961 milliseconds", true},
+		// RFC 5530
 		{"NO [INUSE] Mailbox is locked by another session", false},
 	} {
 		for _, caps := range []string{"IMAP4rev1", "IMAP4rev1 AUTH=PLAIN AUTH=LOGIN SASL-IR"} {

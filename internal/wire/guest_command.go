@@ -321,6 +321,9 @@ func (g *Guest) rename(cmd *guestCommand, line []byte) []byte {
 		}
 		raw := string(s)
 		if name, ok := decodeUTF7(raw); ok {
+			if g.ours != nil { // whose name go-imap cannot write if it is not UTF-8
+				name = g.ours.Name
+			}
 			if cmd.box == "" {
 				cmd.box = name
 			}
