@@ -212,15 +212,12 @@ func (l *loop) prepare(s *session) error {
 		}
 		l.plan(uids)
 	}
-	if err := s.open(l.folder); err != nil {
-		return err
-	}
 	l.reader = s.NewFetchReader()
-	if err := l.ask(s); err != nil {
+	err := s.openWith(l.folder, func() error { return l.ask(s) })
+	if err != nil {
 		l.again()
-		return err
 	}
-	return nil
+	return err
 }
 
 // again puts what is in flight back to what is to do.

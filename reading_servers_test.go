@@ -13,6 +13,7 @@ import (
 	"github.com/emersion/go-imap/v2"
 
 	"github.com/imapkit/imapkit"
+	"github.com/imapkit/imapkit/internal/scripted"
 )
 
 // readable is mail with something for every query. The internal dates are an
@@ -285,5 +286,74 @@ func TestListingAnOpenFolderTakesOneRoundTripWhereResultsAreSaved(t *testing.T) 
 	}
 	if trips := float64(d.turns.Load()-before) / 2; trips > 1 {
 		t.Errorf("%.1f round trips", trips)
+	}
+}
+
+func TestReadingByUIDOpensTheFolderInTheSameRoundTrip(t *testing.T) {
+	uids := []imap.UID{101, 102, 103}
+	for name, read := range map[string]func(context.Context, *imapkit.Folder) (int, error){
+		"Messages": func(ctx context.Context, f *imapkit.Folder) (n int, err error) {
+			for _, err := range f.Messages(ctx, imapkit.UIDs(uids...)) {
+				if err != nil {
+					return n, err
+				}
+				n++
+			}
+			return n, nil
+		},
+		"FetchAll": func(ctx context.Context, f *imapkit.Folder) (n int, err error) {
+			for _, err := range f.FetchAll(ctx, uids) {
+				if err != nil {
+					return n, err
+				}
+				n++
+			}
+			return n, nil
+		},
+		"Raw": func(ctx context.Context, f *imapkit.Folder) (n int, err error) {
+			for m, err := range f.Raw(ctx, uids) {
+				if err == nil {
+					_, err = io.Copy(io.Discard, m.Body)
+				}
+				if err != nil {
+					return n, err
+				}
+				n++
+			}
+			return n, nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			refuse := true
+			server := scripted.Serve(t, scripted.Options{Exists: 3, Handle: map[string]func(*scripted.Conn, scripted.Command){
+				"SELECT": func(c *scripted.Conn, cmd scripted.Command) {
+					if refuse {
+						c.No(cmd.Tag, "[NONEXISTENT] no such folder")
+					} else {
+						c.Answer(cmd)
+					}
+				},
+			}})
+			d := new(linkDialer)
+			c := &imapkit.Client{Host: server.Host, Port: server.Port, Username: "u", Password: "p", Security: imapkit.SecurityNone, Proxy: d}
+			defer c.Close()
+			ctx := limited(t)
+			f := c.Folder("INBOX")
+			refused := new(imapkit.ServerError)
+			if _, err := read(ctx, f); !errors.As(err, &refused) || refused.Code != "NONEXISTENT" {
+				t.Errorf("error %v", err)
+			}
+			refuse = false
+			before := d.turns.Load()
+			if n, err := read(ctx, f); n != 3 || err != nil {
+				t.Errorf("%d messages, %v", n, err)
+			}
+			if trips := float64(d.turns.Load()-before) / 2; trips > 1 {
+				t.Errorf("%.1f round trips", trips)
+			}
+			if n := server.Conns(); n != 1 {
+				t.Errorf("%d connections", n)
+			}
+		})
 	}
 }

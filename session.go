@@ -330,6 +330,33 @@ func (s *session) open(f *Folder) error {
 	return s.settled(f, opening)
 }
 
+// openWith opens the folder and sends commands that only read, all in one go.
+// What they bring is still to be read if it returns nil.
+func (s *session) openWith(f *Folder, send func() error) error {
+	opening := s.opening(f)
+	if opening == nil {
+		if err := f.sameAs(s.Mailbox()); err != nil {
+			return err
+		}
+		return send()
+	}
+	if err := s.Send(opening); err != nil {
+		return err
+	}
+	if err := send(); err != nil {
+		return err
+	}
+	err := s.settled(f, opening)
+	switch {
+	case err == nil || s.Err() != nil:
+	case opening.Status.Type == "OK":
+		s.Discard() // mail of another folder than the one that was asked for
+	default:
+		s.WaitAll() // for refusals: no folder is open
+	}
+	return err
+}
+
 // lookForNew makes the server look for changes in the open folder, once in an
 // operation. Of a folder that has been open servers know what has arrived only
 // after NOOP (Courier), or when the next command is over (Dovecot).

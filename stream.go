@@ -256,12 +256,9 @@ func (r *rawLoop) start(ctx context.Context) (*lease, error) {
 			return err
 		}
 		r.todo, r.sent, r.uids = there, nil, nil
-		if err := s.open(r.folder); err != nil {
-			return err
-		}
 		r.reader = s.NewFetchReader()
 		r.reader.Stream = true
-		if err := r.ask(s); err != nil {
+		if err := s.openWith(r.folder, func() error { return r.ask(s) }); err != nil {
 			return err
 		}
 		r.first, r.ended = r.reader.Next()

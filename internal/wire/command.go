@@ -378,6 +378,16 @@ func (c *Conn) Wait(cmd *Command) error {
 	return nil
 }
 
+// WaitAll reads until no command is under way.
+func (c *Conn) WaitAll() error {
+	for len(c.inFlight) > 0 {
+		if err := c.Wait(c.inFlight[0]); err != nil {
+			return err
+		}
+	}
+	return c.lost
+}
+
 // Flush sends the commands collected so far.
 func (c *Conn) Flush() error {
 	if len(c.out) > 0 {
