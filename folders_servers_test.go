@@ -52,6 +52,9 @@ func TestFoldersOfRealServersHaveIDsAndFigures(t *testing.T) {
 			for _, f := range list {
 				if f.Name == after {
 					found = true
+					if name == "Mailutils" { // which makes up another one each time, until the folder is opened
+						f.Status.UIDValidity = status.UIDValidity
+					}
 					if f.Status != status || f.Err != nil {
 						t.Errorf("in the list of all folders it has %+v, %v, by itself %+v", f.Status, f.Err, status)
 					}
