@@ -25,6 +25,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"time"
 
@@ -43,7 +44,10 @@ var (
 	file   io.Reader
 	size   int64
 	err    error
+
+	messages iter.Seq[imapkit.NewMessage]
 )
+func consume(...any) {}
 `
 
 var (
@@ -77,6 +81,8 @@ func TestSnippetsOfTheReadmeCompile(t *testing.T) {
 			bodies = append(bodies, "client = &imapkit.Client{"+code+"}")
 		case strings.HasPrefix(code, "imapkit."):
 			bodies = append(bodies, "_, err = "+code)
+		case strings.HasPrefix(code, "inbox.") || strings.HasPrefix(code, "client."):
+			bodies = append(bodies, "consume("+code+")")
 		}
 	}
 
