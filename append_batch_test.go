@@ -246,18 +246,29 @@ func TestAServerThatCannotReadBatchesIsSentNoMore(t *testing.T) {
 func TestWhatBecameOfABatchWhenTheConnectionBreaks(t *testing.T) {
 	named := []string{letterNamed("a"), letterNamed("b"), "no Message-ID\r\n"}
 	tests := []struct {
-		name  string
-		there string // by Message-ID
-		want  string
+		name   string
+		before string // UIDNEXT that the client knows; empty: none
+		there  string // by Message-ID
+		want   string
 	}{
-		{"it was added", "<a@example.org> <b@example.org>", "1 2 unknown"},
-		{"it was not", "", "unknown unknown unknown"},
+		{"it was added", "", "<a@example.org> <b@example.org>", "1 2 unknown"},
+		{"it was not", "", "", "unknown unknown unknown"},
+		{"the messages were there before", "3", "<a@example.org> <b@example.org>", "unknown unknown unknown"},
+		{"one was there before", "2", "<a@example.org> <b@example.org>", "unknown 2 unknown"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			scripted.LeakCheck(t)
 			s := scripted.Serve(t, scripted.Options{Caps: batchCaps, Handle: map[string]func(*scripted.Conn, scripted.Command){
 				"APPEND": func(c *scripted.Conn, _ scripted.Command) { c.Reset() },
+				"SELECT": func(c *scripted.Conn, cmd scripted.Command) {
+					next := "99" // after the break, whatever was added counts
+					if c.Num == 1 {
+						next = tt.before
+					}
+					c.Send("* OK [UIDVALIDITY 1] ok", "* OK [UIDNEXT "+next+"] ok")
+					c.OK(cmd.Tag, "[READ-WRITE] done")
+				},
 				"UID SEARCH": func(c *scripted.Conn, cmd scripted.Command) {
 					found := "* SEARCH"
 					for i, id := range strings.Fields(tt.there) {
@@ -270,7 +281,14 @@ func TestWhatBecameOfABatchWhenTheConnectionBreaks(t *testing.T) {
 				}}})
 			c := inClear(s)
 			defer c.Close()
-			got := strings.Join(outcomes(c.Folder("INBOX").AppendAll(limited(t), texts(named...))), " ")
+			f := c.Folder("INBOX")
+			if tt.before != "" {
+				var err error
+				if f, err = c.Select(limited(t), "INBOX"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got := strings.Join(outcomes(f.AppendAll(limited(t), texts(named...))), " ")
 			if got != tt.want {
 				t.Errorf("reports %s, want %s", got, tt.want)
 			}
@@ -281,6 +299,61 @@ func TestWhatBecameOfABatchWhenTheConnectionBreaks(t *testing.T) {
 				t.Errorf("%d connections", s.Conns())
 			}
 		})
+	}
+}
+
+func TestTheServersPartingWordsComeWithEachMessage(t *testing.T) {
+	s := scripted.New(t, func(c *scripted.Conn) {
+		c.AcceptLogin("IMAP4rev1 MULTIAPPEND")
+		c.ManualLiterals = true
+		c.Expect("APPEND INBOX {")
+		c.Send("* BYE [ALERT] going down for maintenance")
+	})
+	c := inClear(s)
+	defer c.Close()
+	n := 0
+	for _, err := range c.Folder("INBOX").AppendAll(limited(t), texts(letter, letter)) {
+		var said *imapkit.ServerError
+		if n++; !errors.As(err, &said) || said.Status != "BYE" || said.Text != "going down for maintenance" {
+			t.Errorf("error %v", err)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d reports", n)
+	}
+}
+
+func TestLittleIsHeldInMemory(t *testing.T) {
+	const size, most = 20_000, 1<<20 + 256<<10
+	for _, caps := range []string{"IMAP4rev1 LITERAL+", batchCaps} {
+		asked := make(chan int, 1)
+		s := scripted.New(t, func(c *scripted.Conn) {
+			c.AcceptLogin(caps)
+			for {
+				if _, ok := c.ReadCommand(); !ok {
+					return
+				}
+			}
+		})
+		c := inClear(s)
+		c.Timeout = 300 * time.Millisecond // the server reads, and answers nothing
+		n := 0
+		text := strings.Repeat("x", size)
+		endless := func(yield func(imapkit.NewMessage) bool) {
+			for n++; yield(imapkit.NewMessage{Body: strings.NewReader(text), Size: size}); n++ {
+			}
+			asked <- n
+		}
+		reports := 0
+		for _, err := range c.Folder("INBOX").AppendAll(limited(t), endless) {
+			if reports++; err == nil {
+				t.Error("no error")
+			}
+		}
+		if <-asked; n < 30 || n*size > most+size || reports != n {
+			t.Errorf("%s: %d messages were asked for, %d reported on", caps, n, reports)
+		}
+		c.Close()
 	}
 }
 

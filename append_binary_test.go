@@ -134,6 +134,33 @@ func TestARefusedMessageIsReadFromTheBeginning(t *testing.T) {
 	}
 }
 
+func TestAMessageThatCannotBeReadAgainIsNotSentAgain(t *testing.T) {
+	s := scripted.New(t, func(c *scripted.Conn) {
+		c.AcceptLogin("IMAP4rev1 LITERAL+")
+		if c.Num > 1 {
+			c.Serve(scripted.Options{})
+		}
+		tag, _ := c.Expect("SUBSCRIBE")
+		c.OK(tag, "done")
+		c.ManualLiterals = true
+		c.Expect("APPEND")
+		c.ReadN(100_000)
+		c.Reset()
+	})
+	c := inClear(s)
+	defer c.Close()
+	if err := c.Subscribe(limited(t), "x"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := add(t, c.Folder("INBOX"), strings.Repeat("x", 20<<20)) // more than the network holds
+	if err == nil || errors.Is(err, imapkit.ErrUnknownOutcome) || !strings.Contains(err.Error(), "nothing was added") {
+		t.Errorf("error %v", err)
+	}
+	if n := strings.Count(strings.Join(s.Commands(), "\n"), "APPEND"); n != 1 {
+		t.Errorf("it was sent %d times", n)
+	}
+}
+
 func TestAppendLimitOfAFolderIsAskedForOnce(t *testing.T) {
 	tests := []struct {
 		name, caps, status string

@@ -204,6 +204,13 @@ func (a *appender) next() (imap.UID, error) {
 	if one.source != nil {
 		a.bytes -= one.source.size
 	}
+	var uid imap.UID
+	uid, one.err = a.fate(one)
+	return uid, a.f.client.outcome(one.err)
+}
+
+// fate waits until it is known what became of a message.
+func (a *appender) fate(one *appended) (imap.UID, error) {
 	waiting := a.f.client.patience(a.ctx)
 	for one.err == nil && one.in != nil {
 		shipped := one.in
@@ -241,8 +248,9 @@ func (a *appender) next() (imap.UID, error) {
 	return 0, one.err
 }
 
-// again sends messages that were refused.
+// again sends messages that were refused, except those that were reported as such.
 func (a *appender) again(messages ...*appended) {
+	messages = slices.DeleteFunc(slices.Clone(messages), func(one *appended) bool { return one.err != nil })
 	for _, one := range messages {
 		one.in = nil
 	}

@@ -41,6 +41,8 @@ func TestMessagesWithUTF8InTheHeader(t *testing.T) {
 	n := fmt.Sprint(len(greetings))
 	latin := strings.Replace(greetings, "üß", "\xfc\xdf", 1)
 	eightBitBody := letter + "Grüße\r\n"
+	noHeader := "\r\nGrüße\r\n\r\nHello\r\n"
+	longHeader := "Subject: " + strings.Repeat("é", 40_000) // of which half a character is looked at last
 	longBody := greetings + strings.Repeat("é", 40_000)
 	tests := []struct {
 		name    string
@@ -54,6 +56,9 @@ func TestMessagesWithUTF8InTheHeader(t *testing.T) {
 		{"offered, and BINARY", "LITERAL+ BINARY UTF8=ACCEPT", greetings, nil, []string{enable, data(`"Entwürfe"`, n+"+")}},
 		{"the only language", "LITERAL+ UTF8=ONLY", greetings, nil, []string{enable, data(`"Entwürfe"`, n)}},
 		{"only in the body", "LITERAL+ UTF8=ACCEPT", eightBitBody, nil, []string{plain(`"Entw&APw-rfe"`, eightBitBody)}},
+		{"no header at all", "LITERAL+ UTF8=ACCEPT", noHeader, nil, []string{plain(`"Entw&APw-rfe"`, noHeader)}},
+		{"a long header", "LITERAL+ BINARY UTF8=ACCEPT", longHeader, nil,
+			[]string{enable, fmt.Sprintf("APPEND \"Entwürfe\" () UTF8 (~{%d+}\r\n%s)", len(longHeader), longHeader)}},
 		{"another charset", "LITERAL+ UTF8=ACCEPT", latin, nil, []string{plain(`"Entw&APw-rfe"`, latin)}},
 		{"a long body", "LITERAL+ BINARY UTF8=ACCEPT", longBody, nil,
 			[]string{enable, fmt.Sprintf("APPEND \"Entwürfe\" () UTF8 (~{%d+}\r\n%s)", len(longBody), longBody)}},

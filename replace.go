@@ -64,8 +64,7 @@ func (f *Folder) Replace(ctx context.Context, uid imap.UID, msg io.Reader, size 
 		return 0, fmt.Errorf("%w (UID %d was kept)", err, uid)
 	}
 	if err := f.Delete(ctx, []imap.UID{uid}); err != nil {
-		return made, fmt.Errorf("imapkit: the new message is in %s, but UID %d, which it replaces, was not removed: %w",
-			f.name, uid, err)
+		return made, fmt.Errorf("imapkit: the new message is in %s, but removing UID %d, which it replaces: %w", f.name, uid, err)
 	}
 	return made, nil
 }

@@ -59,10 +59,10 @@ func TestReplaceTakesItsStepsOneByOne(t *testing.T) {
 			[]string{look, add}, 0, "UID 101 was kept"},
 		{"marking refused", "UIDPLUS",
 			script{"UID FETCH": {there}, "APPEND": {"OK [APPENDUID 1700000000 102] done"}, "UID STORE": {"NO no"}},
-			[]string{look, add, mark}, 102, "the new message is in INBOX, but UID 101"},
+			[]string{look, add, mark}, 102, "the new message is in INBOX, but removing UID 101"},
 		{"removing refused", "UIDPLUS",
 			script{"UID FETCH": {there}, "APPEND": {"OK [APPENDUID 1700000000 102] done"}, "UID EXPUNGE": {"NO no"}},
-			[]string{look, add, mark, remove}, 102, "the new message is in INBOX, but UID 101"},
+			[]string{look, add, mark, remove}, 102, "the new message is in INBOX, but removing UID 101"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -78,6 +78,22 @@ func TestReplaceTakesItsStepsOneByOne(t *testing.T) {
 			}
 			checkCommands(t, s, tt.want...)
 		})
+	}
+}
+
+func TestReplaceLooksForWhatIsNewInAnOpenFolder(t *testing.T) {
+	s := scripted.Serve(t, scripted.Options{Caps: "IMAP4rev1 UIDPLUS", Exists: 1})
+	c := inClear(s)
+	defer c.Close()
+	f, err := c.Select(limited(t), "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replace(t, f, 101, letter); err != nil {
+		t.Fatal(err)
+	}
+	if got := work(s); len(got) < 2 || got[0] != "NOOP" || got[1] != "UID FETCH 101 (UID)" {
+		t.Errorf("commands %q", got)
 	}
 }
 
@@ -97,8 +113,8 @@ func TestReplaceOverABrokenConnection(t *testing.T) {
 		{"REPLACE, both gone", "REPLACE", "UID REPLACE", "- -", 0, "it is not in INBOX so far", 1},
 		{"APPEND, done", "UIDPLUS", "APPEND", "101 102 101", 102, "", 1},
 		{"APPEND, not done", "UIDPLUS", "APPEND", "101 101", 0, "UID 101 was kept", 1},
-		{"marking", "UIDPLUS", "UID STORE", "- 101", 102, "the new message is in INBOX, but UID 101", 1},
-		{"removing", "UIDPLUS", "UID EXPUNGE", "- 101", 102, "the new message is in INBOX, but UID 101", 1},
+		{"marking", "UIDPLUS", "UID STORE", "- 101", 102, "the new message is in INBOX, but removing UID 101", 1},
+		{"removing", "UIDPLUS", "UID EXPUNGE", "- 101", 102, "the new message is in INBOX, but removing UID 101", 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -172,7 +172,7 @@ func (tr *trial) appendAll(f *imapkit.Folder, subjects ...string) {
 
 func (tr *trial) prepareMoves() error {
 	deleted := []imap.Flag{imap.FlagDeleted}
-	list := slices.Concat(seeds("one", "two"), []seed{{"three", []imap.Flag{imap.FlagFlagged}}}, seeds("four", "six"),
+	list := slices.Concat(seeds("one", "two"), []seed{{"three", []imap.Flag{imap.FlagFlagged}}}, seeds("four", "old", "six"),
 		[]seed{{"five", deleted}, {"marked", deleted}})
 	if err := tr.fill("a", list...); err != nil {
 		return err
@@ -188,11 +188,15 @@ func (tr *trial) copyMoveAndDelete() {
 	tr.claim("b: one", copied[tr.uids["one"]])
 	tr.claim("b: two", copied[tr.uids["two"]])
 	moved, err := f.Move(ctx, tr.of("three"), tr.folder("b"))
-	tr.removed("Move", err, "a: three", "b: three")
+	tr.moved("Move", err, "a: three", "b: three")
 	tr.claim("b: three", moved[tr.uids["three"]])
-	tr.removed("Delete", f.Delete(ctx, tr.of("four")), "a: four", "")
+	tr.removed("Delete", f.Delete(ctx, tr.of("four")), "a: four", nil, "")
+	m := tr.message("new")
+	uid, err := f.Replace(ctx, tr.uids["old"], m.Body, m.Size, imapkit.AppendOptions{})
+	tr.removed("Replace", err, "a: old", adds("a: new", ""), "the new message is in")
+	tr.claim("a: new", uid)
 	trashed, err := f.Trash(ctx, tr.of("six"))
-	tr.removed("Trash", err, "a: six", "trash: six")
+	tr.moved("Trash", err, "a: six", "trash: six")
 	tr.claim("trash: six", trashed[tr.uids["six"]])
 }
 

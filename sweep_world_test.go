@@ -185,23 +185,28 @@ func (tr *trial) made(least, most int, changes []change) {
 	tr.worlds = worlds
 }
 
-// removed takes down a step that removes a message from folder a, and before
-// that copies it if it is to be moved. The servers that cannot do this in one
-// step need several, and the error must tell what is where.
-func (tr *trial) removed(step string, err error, key, to string) {
-	if to != "" && tr.has(imap.CapMove) {
+// moved takes down a step that moves a message from folder a.
+func (tr *trial) moved(step string, err error, key, to string) {
+	if tr.has(imap.CapMove) {
 		tr.did(step, err, moves(key, to))
 		return
 	}
+	tr.removed(step, err, key, copies(key, to), "were copied to")
+}
+
+// removed takes down a step that removes a message from folder a, but first makes
+// another change, if any. The error must tell what is where: that the first
+// change is made says its text done.
+func (tr *trial) removed(step string, err error, key string, first change, done string) {
 	tr.note(step, err)
-	stages := []change{flagsAdded(key, imap.FlagDeleted), removes(key)}
-	if to != "" {
-		stages = slices.Insert(stages, 0, copies(key, to))
-	}
 	says := func(text string) bool { return err != nil && strings.Contains(err.Error(), text) }
+	stages := []change{flagsAdded(key, imap.FlagDeleted), removes(key)}
 	confirmed := 0
-	if says("were copied to") {
-		confirmed = 1
+	if first != nil {
+		stages = slices.Insert(stages, 0, first)
+		if says(done) {
+			confirmed = 1
+		}
 	}
 	switch {
 	case err == nil || says("was done, but"):
