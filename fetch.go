@@ -102,7 +102,9 @@ type Extra struct {
 	GmailMessageID uint64
 	GmailThreadID  uint64
 	GmailLabels    []string
-	Other          map[string]string // items that this package does not know, as they came
+	// Other has items that this package does not know, as they came, and the
+	// content of body sections, which "BODY[TEXT]" and its kin are, without PEEK.
+	Other map[string]string
 }
 
 // extra returns info.Extra, made if there is none.
@@ -111,6 +113,15 @@ func (info *MessageInfo) extra() *Extra {
 		info.Extra = new(Extra)
 	}
 	return info.Extra
+}
+
+// other returns info.Extra.Other, made if there is none.
+func (info *MessageInfo) other() map[string]string {
+	x := info.extra()
+	if x.Other == nil {
+		x.Other = make(map[string]string)
+	}
+	return x.Other
 }
 
 // How many messages one command asks for: so much may be in flight when a loop
@@ -144,6 +155,9 @@ func (f *Folder) Messages(ctx context.Context, q Query, items ...Item) iter.Seq2
 				yield(nil, err)
 				return
 			}
+			if l.sections > 0 {
+				info.showSections(l.bodies)
+			}
 			if !yield(info, nil) {
 				return
 			}
@@ -161,6 +175,10 @@ func (f *Folder) newLoop(q Query, items []Item) (*loop, error) {
 		if err := checkItem(item); err != nil {
 			return nil, err
 		}
+		upper := strings.ToUpper(string(item))
+		if wireItems[Item(upper)] != 0 {
+			item = Item(upper)
+		}
 		if item == "" || slices.Contains(l.items, item) {
 			continue
 		}
@@ -170,7 +188,7 @@ func (f *Folder) newLoop(q Query, items []Item) (*loop, error) {
 		if bit == 0 || bit&^smallItems != 0 {
 			l.mostPerChunk = min(l.mostPerChunk, mostLaterPerFetch)
 		}
-		if strings.HasPrefix(string(item), "BODY.PEEK[") {
+		if strings.HasPrefix(upper, "BODY.PEEK[") || strings.HasPrefix(upper, "BINARY.PEEK[") || upper == "RFC822.HEADER" {
 			l.sections++
 			l.whole = l.whole || item == wholeMessageItem
 			l.mostPerChunk = mostPerFetch
@@ -245,11 +263,7 @@ func (info *MessageInfo) fill(m *wire.Fetched) {
 		info.fillExtensions(m)
 	}
 	if len(m.Other) > 0 {
-		x := info.extra()
-		if x.Other == nil {
-			x.Other = make(map[string]string)
-		}
-		maps.Copy(x.Other, m.Other)
+		maps.Copy(info.other(), m.Other)
 	}
 	if m.Err != nil {
 		info.Err = errors.Join(info.Err, m.Err)
@@ -281,6 +295,21 @@ func (info *MessageInfo) fillExtensions(m *wire.Fetched) {
 	}
 	if has&wire.ItemGmailLabels != 0 {
 		x.GmailLabels = m.GmailLabels
+	}
+}
+
+// isHeader reports whether a section is the header of the message, or fields of
+// it.
+func isHeader(name string) bool {
+	return strings.HasPrefix(name, "BODY[HEADER") || name == "RFC822.HEADER"
+}
+
+// showSections gives the sections that have no field of their own to the program.
+func (info *MessageInfo) showSections(sections []wire.Section) {
+	for _, section := range sections {
+		if !isHeader(section.Name) {
+			info.other()[section.Name] = string(section.Data)
+		}
 	}
 }
 

@@ -47,6 +47,7 @@ type loop struct {
 	sent   []*chunk   // asked for, oldest first
 	ready  []entry    // to be handed out, from the one at given on
 	given  int
+	held   int64          // bytes of memory that what has come and is not yet handed out takes, roughly
 	bodies []wire.Section // of the message handed out last
 	err    error          // after ready
 	stall  error          // after ready: the refusal of a server that throttles
@@ -62,7 +63,6 @@ type chunk struct {
 	entries []entry // for each UID; nil while the messages come whole and in order
 	lost    []entry // bodies and items that came without a UID
 	next    int     // entries before this one have been handed out
-	held    int64   // bytes of bodies in entries
 	cmd     *wire.Command
 	saved   *answer // the search whose result it asks for, until that is known
 }
@@ -73,8 +73,9 @@ type entry struct {
 	have     wire.Items   // what has come, readable or not
 	bad      wire.Items   // what was not readable
 	sections []wire.Section
-	given    bool // handed out before those in front of it
-	tried    bool // another way to get the message
+	size     int64 // its share of held
+	given    bool  // handed out before those in front of it
+	tried    bool  // another way to get the message
 }
 
 // aheadOf is how many chunks may be in flight.
@@ -119,6 +120,7 @@ func (l *loop) step() (*MessageInfo, error) {
 			l.given++
 			info := e.info
 			l.bodies = e.sections
+			l.held -= e.size
 			*e = entry{}
 			return info, nil
 		}
@@ -225,6 +227,12 @@ func (l *loop) again() {
 	var back []imap.UID
 	for _, c := range l.sent {
 		back = append(back, c.missing()...)
+		for i := range c.entries {
+			l.held -= c.entries[i].size
+		}
+		for i := range c.lost {
+			l.held -= c.lost[i].size
+		}
 	}
 	l.todo, l.sent = append(back, l.todo...), nil
 }
@@ -283,7 +291,9 @@ func (l *loop) newEntries(n int) []entry {
 func (l *loop) pumpReady(s *session, ahead bool) error {
 	info, err := l.pump(s, ahead)
 	if info != nil {
-		l.ready = append(l.ready, entry{info: info})
+		e := entry{info: info, size: parsedSize * l.reader.Text()}
+		l.ready = append(l.ready, e)
+		l.held += e.size
 	}
 	return err
 }
@@ -303,8 +313,7 @@ func (l *loop) pump(s *session, ahead bool) (*MessageInfo, error) {
 			c.next++
 			return info, nil
 		}
-		l.take(m)
-		return nil, nil
+		return nil, l.take(m)
 	case err != io.EOF:
 		return nil, err
 	}
@@ -362,18 +371,25 @@ func (l *loop) inFlight() bool {
 	return slices.ContainsFunc(l.sent, func(c *chunk) bool { return !c.cmd.Done })
 }
 
-// take files a response under its message.
-func (l *loop) take(m *wire.Fetched) {
+// take files a response under its message. Where too much is held because
+// something in front is missing, order gives way.
+func (l *loop) take(m *wire.Fetched) error {
+	if l.held > 0 && len(l.ready) == l.given && l.tooMuch() {
+		if l.giveWay(); len(l.ready) == l.given {
+			return fmt.Errorf("%w: %d bytes of messages none of which is complete", ErrLimit, l.held)
+		}
+	}
 	if m.UID == 0 {
 		// Without a UID it is a change of flags that another program made,
 		// unless it has what only we have asked for.
-		if len(m.Sections) > 0 || m.Items&^wire.ItemFlags&^wire.ItemModSeq != 0 {
-			info := l.newInfo()
-			info.fill(m)
-			info.Err = errors.Join(info.Err, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq))
-			l.sent[0].lost = append(l.sent[0].lost, entry{info: info, sections: slices.Clone(m.Sections)})
+		c := l.sent[0]
+		if (len(m.Sections) > 0 || (m.Items|m.Bad)&^wire.ItemFlags&^wire.ItemModSeq != 0) && len(c.lost) < len(c.uids) {
+			e := entry{info: l.newInfo()}
+			l.add(&e, m)
+			e.info.Err = errors.Join(e.info.Err, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq))
+			c.lost = append(c.lost, e)
 		}
-		return
+		return nil
 	}
 	for _, c := range l.sent {
 		pos := c.next
@@ -387,19 +403,17 @@ func (l *loop) take(m *wire.Fetched) {
 			c.entries = l.newEntries(len(c.uids))
 		}
 		e := &c.entries[pos]
+		if e.given {
+			return nil
+		}
 		if e.info == nil {
 			e.info = l.newInfo()
 		}
-		e.info.fill(m)
-		e.have |= m.Items | m.Bad
-		e.bad |= m.Bad
-		for _, section := range m.Sections {
-			e.sections = append(e.sections, section)
-			c.held += section.Size
-		}
+		l.add(e, m)
 		l.handOut(c)
-		return
+		return nil
 	}
+	return nil
 }
 
 // current returns the chunk whose turn it is, or nil. The command of the one
@@ -431,29 +445,19 @@ func (l *loop) newInfo() *MessageInfo {
 	return &l.infos[l.used-1]
 }
 
-// handOut makes those messages ready that are complete and next in order. If
-// too much is held in memory because one is missing, order gives way.
+// handOut makes those messages ready that are complete and next in order.
 func (l *loop) handOut(c *chunk) {
 	current := c == l.current()
-	for current && c.next < len(c.entries) && l.complete(&c.entries[c.next]) {
-		l.deliver(c, &c.entries[c.next])
-		c.entries[c.next] = entry{} // its body is the program's alone
-		c.next++
-	}
-	if c.held > 0 && c.held > l.folder.client.limits().Message {
-		for i := c.next; i < len(c.entries); i++ {
-			if e := &c.entries[i]; e.info != nil && l.complete(e) {
-				l.deliver(c, e)
-				*e = entry{given: true}
-			}
+	for current && c.next < len(c.entries) && (c.entries[c.next].given || l.complete(&c.entries[c.next])) {
+		if e := &c.entries[c.next]; !e.given {
+			l.deliver(e)
+			*e = entry{} // its body is the program's alone
 		}
+		c.next++
 	}
 }
 
-func (l *loop) deliver(c *chunk, e *entry) {
-	for _, section := range e.sections {
-		c.held -= section.Size
-	}
+func (l *loop) deliver(e *entry) {
 	if l.sections > 0 {
 		e.header()
 	}
@@ -476,12 +480,14 @@ func (l *loop) flush(c *chunk) {
 	for i := c.next; i < len(c.entries); i++ {
 		e := &c.entries[i]
 		if e.info == nil || e.flagsOnly() && l.wanted&^wire.ItemFlags != 0 {
+			l.held -= e.size
 			continue // or a change of flags is all that is known of it
 		}
 		if missing := l.missing(e); missing != "" {
 			e.info.Err = errors.Join(e.info.Err, fmt.Errorf("%w: the server did not send %s", ErrProtocol, missing))
 		}
-		l.deliver(c, e)
+		l.deliver(e)
+		*e = entry{given: true}
 	}
 	l.ready = append(l.ready, c.lost...)
 }
@@ -499,7 +505,8 @@ func (l *loop) missing(e *entry) string {
 	return strings.Join(names, ", ")
 }
 
-// recall takes what is in flight into memory and gives the connection back.
+// recall takes what is in flight into memory and gives the connection back. What
+// would be too much for that is asked for again later.
 func (l *loop) recall() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -509,6 +516,11 @@ func (l *loop) recall() {
 		defer l.recalled.Store(nil)
 	}
 	for l.lease != nil && len(l.sent) > 0 {
+		if l.tooMuch() {
+			l.lease.s.Discard()
+			l.again()
+			break
+		}
 		if err := l.pumpReady(l.lease.s, false); err != nil {
 			l.fail(err)
 		}
@@ -571,7 +583,7 @@ func (l *loop) leave() {
 // header parses the header fields among the sections fetched.
 func (e *entry) header() {
 	for _, section := range e.sections {
-		if strings.HasPrefix(strings.ToUpper(section.Name), "BODY[HEADER") {
+		if isHeader(section.Name) {
 			e.info.extra().Header, _ = readHeader(section.Data) // what can be read of it
 		}
 	}

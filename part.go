@@ -135,7 +135,9 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 				if m.BodyStructure != nil {
 					found.BodyStructure = m.BodyStructure
 				}
-				found.Sections = append(found.Sections, m.Sections...)
+				if len(m.Sections) > 0 {
+					found.Sections = m.Sections
+				}
 			}
 			return nil
 		})

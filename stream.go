@@ -113,6 +113,8 @@ func (s *session) fetchInto(f *Folder, cmd *wire.Command, each func(*wire.Fetche
 		return err
 	}
 	var bad error
+	var told int64 // bytes that say more than which flags there are
+	most := s.client.limits().Message / parsedSize
 	for {
 		m, err := r.Next()
 		if err == io.EOF {
@@ -120,6 +122,13 @@ func (s *session) fetchInto(f *Folder, cmd *wire.Command, each func(*wire.Fetche
 		}
 		if err != nil {
 			return err
+		}
+		if !m.FlagsOnly() {
+			told += r.Text()
+		}
+		if told > most {
+			s.Discard()
+			return fmt.Errorf("%w: more than %d bytes about a single message", ErrLimit, most)
 		}
 		if err := each(m); err != nil && bad == nil {
 			bad = err

@@ -22,14 +22,15 @@ type sweepSession struct {
 	name    string
 	prepare func(*trial) error // through the client that no fault hits
 	run     func(*trial)
+	shared  bool // it goes on in one connection with messages changed in another
 }
 
 var sweepSessions = []sweepSession{
-	{"flags and new messages", (*trial).prepareFlags, (*trial).changeFlagsAndAppend},
-	{"copies, moves and deletions", (*trial).prepareMoves, (*trial).copyMoveAndDelete},
-	{"changes in loops", (*trial).prepareLoops, (*trial).changeInLoops},
-	{"folders", (*trial).prepareFolders, (*trial).administer},
-	{"reading", (*trial).prepareReading, (*trial).readEverything},
+	{"flags and new messages", (*trial).prepareFlags, (*trial).changeFlagsAndAppend, false},
+	{"copies, moves and deletions", (*trial).prepareMoves, (*trial).copyMoveAndDelete, false},
+	{"changes in loops", (*trial).prepareLoops, (*trial).changeInLoops, true},
+	{"folders", (*trial).prepareFolders, (*trial).administer, false},
+	{"reading", (*trial).prepareReading, (*trial).readEverything, false},
 }
 
 // A seed is a message that is there from the beginning.

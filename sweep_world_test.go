@@ -245,7 +245,7 @@ func (tr *trial) read(step string, err error, answer string, right func(world) s
 
 // claim takes down the UID of a new message, where the client has told it.
 func (tr *trial) claim(key string, uid imap.UID) {
-	if uid != 0 && !tr.target.newUIDs {
+	if uid != 0 && !tr.target.alone {
 		tr.claims[key] = uid
 	}
 }

@@ -46,7 +46,9 @@ func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 		parts := make(map[string][]byte)
 		err := s.fetchEach(f, []imap.UID{h.uid}, "RFC822.SIZE "+form.items, func(m *wire.Fetched) {
 			for _, section := range m.Sections {
-				parts[section.Name] = section.Data
+				if slices.Contains(form.parts, section.Name) {
+					parts[section.Name] = section.Data
+				}
 			}
 			if m.Items&wire.ItemSize != 0 {
 				h.size, sized = m.Size, true
@@ -103,6 +105,7 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 	raw, err := s.wholeAgain(l.folder, hollow{uid: c.uids[i], size: e.info.Size, empty: len(e.sections) >= l.sections})
 	switch {
 	case errors.Is(err, ErrNotFound):
+		l.held -= e.size
 		*e = entry{}
 	case errors.Is(err, ErrProtocol) && s.Err() == nil:
 		e.info.Err = errors.Join(e.info.Err, err)
@@ -112,7 +115,8 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 		section := wire.Section{Name: "BODY[]", Size: int64(len(raw)), Data: raw}
 		e.sections = slices.DeleteFunc(e.sections, func(s wire.Section) bool { return s.Name == section.Name })
 		e.sections = append(e.sections, section)
-		c.held += section.Size
+		e.size += section.Size
+		l.held += section.Size
 	}
 	l.handOut(c)
 	return true, nil

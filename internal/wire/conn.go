@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 
@@ -20,6 +21,11 @@ type Limits struct {
 	Message   int64 // bytes of a message held in memory
 	Depth     int   // nesting of parentheses
 	Responses int   // responses to one command
+}
+
+// text is how long one response may be, bodies not counted.
+func (l *Limits) text() int64 {
+	return l.Line + min(8*min(l.Literal, math.MaxInt64/16), math.MaxInt64-l.Line)
 }
 
 // bufferSize is the usual size of a read buffer: large, because a system call

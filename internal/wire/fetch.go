@@ -64,6 +64,12 @@ type Fetched struct {
 	Body *Body
 }
 
+// FlagsOnly reports whether nothing is there that does not change: any number of
+// such responses may come unasked, about any message.
+func (f *Fetched) FlagsOnly() bool {
+	return (f.Items|f.Bad)&^(ItemUID|ItemFlags|ItemModSeq) == 0 && f.Err == nil && f.Other == nil && f.Sections == nil
+}
+
 func (f *Fetched) bad(item Items, name string, why error) {
 	f.Bad |= item
 	f.Err = errors.Join(f.Err, fmt.Errorf("imapkit: unreadable %s: %w", name, why))
@@ -98,6 +104,10 @@ func (r *FetchReader) Add(cmd *Command) error {
 	r.cmds = append(slices.DeleteFunc(r.cmds, func(cmd *Command) bool { return cmd.Done }), cmd)
 	return r.c.Flush()
 }
+
+// Text returns the length of the response read last, without bodies. What is
+// parsed from it takes several times as much memory.
+func (r *FetchReader) Text() int64 { return r.c.resp.text }
 
 // Pending returns the number of commands that are not done.
 func (r *FetchReader) Pending() int {

@@ -20,6 +20,7 @@ type Response struct {
 
 	lines *lineReader // SEARCH and its kin are read as they come
 	body  int64       // length of the body literal where framing has stopped; -1: none
+	text  int64       // bytes framed so far: all but bodies
 }
 
 // A Status is the contents of a status response (RFC 9051 section 7.1).
@@ -118,7 +119,7 @@ func (c *Conn) frameNext(fill func() error) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	resp.body = body
+	resp.body, resp.text = body, int64(length)
 	resp.Parser = Parser{b: c.buf[c.r : c.r+length], depth: c.lim.Depth}
 	c.r += length
 	if !resp.parseHead() {
@@ -162,7 +163,7 @@ func (c *Conn) frameFetch(num uint32, fill func() error) error {
 	if resp.Name != fetchName || !resp.HasNum || resp.Tag != "" {
 		*resp = Response{Name: fetchName, HasNum: true}
 	}
-	resp.Num, resp.body = num, body
+	resp.Num, resp.body, resp.text = num, body, int64(length)
 	b := c.buf[c.r : c.r+length]
 	resp.Parser = Parser{b: b[bytes.IndexByte(b, '('):], depth: c.lim.Depth}
 	c.r += length
@@ -257,7 +258,7 @@ func (c *Conn) frame(plain, fetch bool, fill func() error) (length int, body int
 		if n > c.lim.Literal {
 			return 0, 0, fmt.Errorf("%w: a literal of %d bytes, at most %d are allowed", ErrLimit, n, c.lim.Literal)
 		}
-		if most := c.lim.Line + 8*c.lim.Literal; int64(end)+n > most {
+		if most := c.lim.text(); n > most-int64(end) {
 			return 0, 0, fmt.Errorf("%w: a response of more than %d bytes", ErrLimit, most)
 		}
 		line = end + int(n)
@@ -401,6 +402,10 @@ func (c *Conn) resume(resp *Response) error {
 		}
 		c.r += length
 		length, body, err = c.frame(false, true, c.fill)
+	}
+	resp.text += int64(length)
+	if most := c.lim.text(); err == nil && resp.text > most {
+		err = fmt.Errorf("%w: a response of more than %d bytes", ErrLimit, most)
 	}
 	if err != nil {
 		return c.fail(err)

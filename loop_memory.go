@@ -1,0 +1,51 @@
+package imapkit
+
+import (
+	"slices"
+
+	"github.com/imapkit/imapkit/internal/wire"
+)
+
+// parsedSize is how much more memory values may take than their text.
+const parsedSize = 8
+
+// tooMuch reports whether more is held than a message may take, and a little for
+// the text around it.
+func (l *loop) tooMuch() bool {
+	limits := l.folder.client.limits()
+	return l.held-limits.Line > limits.Message
+}
+
+// add adds what a response says of a message. Sections are kept each once,
+// however often they come, and not more of them than were asked for.
+func (l *loop) add(e *entry, m *wire.Fetched) {
+	before := e.size
+	e.info.fill(m)
+	e.have |= m.Items | m.Bad
+	e.bad |= m.Bad
+	e.size += parsedSize * l.reader.Text()
+	for _, s := range m.Sections {
+		i := slices.IndexFunc(e.sections, func(had wire.Section) bool { return had.Name == s.Name })
+		switch {
+		case i >= 0:
+			e.size += s.Size - e.sections[i].Size
+			e.sections[i] = s
+		case len(e.sections) < l.sections:
+			e.size += s.Size
+			e.sections = append(e.sections, s)
+		}
+	}
+	l.held += e.size - before
+}
+
+// giveWay makes all messages ready that are complete, in order or not.
+func (l *loop) giveWay() {
+	for _, c := range l.sent {
+		for i := c.next; i < len(c.entries); i++ {
+			if e := &c.entries[i]; l.complete(e) {
+				l.deliver(e)
+				*e = entry{given: true}
+			}
+		}
+	}
+}
