@@ -157,6 +157,10 @@ func changeEverything(t *testing.T, ctx context.Context, c *imapkit.Client, pref
 		must(err)
 		t.Errorf("UID %d, which is gone, was read", m.UID)
 	}
+	for m, err := range work.Messages(ctx, imapkit.UIDs(gone...)) {
+		must(err)
+		t.Errorf("UID %d, which is gone, was listed", m.UID)
+	}
 	if _, err := work.Fetch(ctx, gone[0]); !errors.Is(err, imapkit.ErrNotFound) {
 		t.Errorf("Fetch of a message that is gone: error %v", err)
 	}

@@ -214,8 +214,13 @@ func (l *loop) prepare(s *session) error {
 		}
 		l.plan(uids)
 	}
+	there, err := s.existing(l.folder, l.todo)
+	if err != nil {
+		return err
+	}
+	l.todo = there
 	l.reader = s.NewFetchReader()
-	err := s.openWith(l.folder, func() error { return l.ask(s) })
+	err = s.openWith(l.folder, func() error { return l.ask(s) })
 	if err != nil {
 		l.again()
 	}

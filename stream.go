@@ -248,8 +248,9 @@ type rawLoop struct {
 	folder *Folder
 	todo   []imap.UID
 	sent   []*wire.Command
-	uids   [][]imap.UID // of sent, that have not come
-	hollow []hollow
+	uids   [][]imap.UID      // of sent, that have not come
+	hollow map[imap.UID]bool // of which nothing has come; true: an empty body has
+	rest   []imap.UID        // of hollow, when all else is done
 	reader *wire.FetchReader
 	first  *wire.Fetched
 	ended  error
@@ -354,7 +355,7 @@ func (r *rawLoop) next(s *session) (RawMessage, error) {
 		}
 		if len(m.Sections) == 0 || m.Sections[0].Size == 0 && m.Sections[0].Name == "BODY[]" {
 			// Or it is a change of flags, and the body is still to come.
-			r.expect(hollow{uid: m.UID, empty: len(m.Sections) > 0})
+			r.expect(m.UID, len(m.Sections) > 0)
 			continue
 		}
 		section := m.Sections[0]
@@ -377,7 +378,7 @@ func (r *rawLoop) strike(i int, uid imap.UID) {
 	} else {
 		r.uids[i] = slices.Concat(uids[:at], uids[at+1:])
 	}
-	r.hollow = slices.DeleteFunc(r.hollow, func(h hollow) bool { return h.uid == uid })
+	delete(r.hollow, uid)
 }
 
 // chunkDone checks on a command that has ended and asks for more; io.EOF tells

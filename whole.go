@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 
 	"github.com/emersion/go-imap/v2"
@@ -125,27 +126,29 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 // again returns a message of which nothing has come, when all else is done.
 func (r *rawLoop) again(s *session) (RawMessage, error) {
 	for len(r.hollow) > 0 {
-		h := r.hollow[0]
-		raw, err := s.wholeAgain(r.folder, h)
+		if len(r.rest) == 0 {
+			r.rest = slices.Sorted(maps.Keys(r.hollow))
+		}
+		uid := r.rest[0]
+		raw, err := s.wholeAgain(r.folder, hollow{uid: uid, empty: r.hollow[uid]})
 		if err != nil && !errors.Is(err, ErrNotFound) {
 			return RawMessage{}, err
 		}
-		r.hollow = r.hollow[1:]
+		r.rest = r.rest[1:]
+		delete(r.hollow, uid)
 		if err == nil {
-			return RawMessage{UID: h.uid, Size: int64(len(raw)), Body: bytes.NewReader(raw)}, nil
+			return RawMessage{UID: uid, Size: int64(len(raw)), Body: bytes.NewReader(raw)}, nil
 		}
 	}
 	return RawMessage{}, io.EOF
 }
 
-// expect puts a message on the list of those of which nothing has come.
-func (r *rawLoop) expect(h hollow) {
-	i := slices.IndexFunc(r.hollow, func(other hollow) bool { return other.uid == h.uid })
-	if i < 0 {
-		r.hollow = append(r.hollow, h)
-	} else {
-		r.hollow[i].empty = r.hollow[i].empty || h.empty
+// expect notes a message of which nothing has come, or an empty body.
+func (r *rawLoop) expect(uid imap.UID, empty bool) {
+	if r.hollow == nil {
+		r.hollow = make(map[imap.UID]bool)
 	}
+	r.hollow[uid] = r.hollow[uid] || empty
 }
 
 // again reads a message of which nothing has come another way.

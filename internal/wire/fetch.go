@@ -41,6 +41,7 @@ type Fetched struct {
 	Items Items    // what is there; the fields of other items mean nothing
 	Bad   Items    // what was there and unreadable
 	Err   error    // why
+	nbad  int      // how often
 
 	Flags         []imap.Flag
 	Date          time.Time
@@ -72,6 +73,7 @@ func (f *Fetched) FlagsOnly() bool {
 
 func (f *Fetched) bad(item Items, name string, why error) {
 	f.Bad |= item
+	f.nbad++
 	f.Err = errors.Join(f.Err, fmt.Errorf("imapkit: unreadable %s: %w", name, why))
 }
 
@@ -188,13 +190,12 @@ const mostBad = 16
 func (r *FetchReader) items() error {
 	resp := &r.c.resp
 	p := resp.Parser // of which a copy is cheaper to change than what is on the heap
-	bad := 0
 	for {
 		if r.nested > 0 && p.accept(')') {
 			r.nested--
 			continue
 		}
-		if p.end() || p.peek() == ')' || bad > mostBad {
+		if p.end() || p.peek() == ')' || r.msg.nbad > mostBad {
 			if resp.body >= 0 { // a literal that belongs to no item
 				if err := r.skipBody(); err != nil {
 					return err
@@ -209,10 +210,8 @@ func (r *FetchReader) items() error {
 			r.nested++
 			continue
 		}
-		name := p.itemName()
-		ok := len(name) > 0
-		switch {
-		case !ok:
+		switch name := p.itemName(); {
+		case len(name) == 0:
 			r.msg.bad(0, "response", errMalformed)
 			p.b = nil
 		case isSection(name):
@@ -223,10 +222,7 @@ func (r *FetchReader) items() error {
 			}
 			p = resp.Parser
 		default:
-			ok = r.item(&p, name)
-		}
-		if !ok {
-			bad++
+			r.item(&p, name)
 		}
 	}
 }
@@ -252,7 +248,7 @@ func (r *FetchReader) malformed(p *Parser, item Items, name string, start []byte
 
 // item reads one item that is no body section. If its value is malformed, what
 // follows the value is looked for.
-func (r *FetchReader) item(p *Parser, name []byte) bool {
+func (r *FetchReader) item(p *Parser, name []byte) {
 	start := p.b
 	var buf [32]byte
 	ok := true
@@ -279,8 +275,8 @@ func (r *FetchReader) item(p *Parser, name []byte) bool {
 			if m.Date, ok = parseInternalDate(s); ok {
 				set(item)
 			} else {
-				m.bad(item, "INTERNALDATE", fmt.Errorf("%w: %q", errMalformed, s))
-				return true
+				m.bad(item, "INTERNALDATE", fmt.Errorf("%w: %q", errMalformed, s[:min(len(s), 64)]))
+				return
 			}
 		}
 	case "RFC822.SIZE":
@@ -317,7 +313,6 @@ func (r *FetchReader) item(p *Parser, name []byte) bool {
 	if !ok {
 		r.malformed(p, item, string(name), start)
 	}
-	return ok
 }
 
 // extension reads items of extensions; one that is unknown is kept as it came.
