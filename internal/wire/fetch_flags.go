@@ -8,7 +8,7 @@ import (
 
 // flagsOnly reads the next response if it is of the shape that comes a hundred
 // thousand times when a program looks for changed flags, and has arrived as a
-// whole: "* 23 FETCH (UID 42 FLAGS (\\Seen))". The general way takes three times as
+// whole: "* 23 FETCH (UID 42 FLAGS (\Seen))". The general way takes twice as
 // long. Whatever is not exactly so is left for it.
 func (r *FetchReader) flagsOnly() bool {
 	c := r.c
