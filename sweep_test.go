@@ -43,6 +43,9 @@ type sweepTarget struct {
 	// that another one knows by their old names: there new messages have other
 	// UIDs, and those whose flags were changed read as empty.
 	alone bool
+	// serial: one trial after the other. Courier writes the list of an account's
+	// subscriptions anew without a lock, so that trials would undo each other's.
+	serial bool
 
 	caps    imap.CapSet
 	slowest time.Duration // step without faults
@@ -215,7 +218,11 @@ func (target *sweepTarget) tryAll(t *testing.T, points []sweepPoint) []outcome {
 	outcomes := make([]outcome, len(points))
 	var next atomic.Int64
 	var workers sync.WaitGroup
-	for range sweepWorkers {
+	count := sweepWorkers
+	if target.serial {
+		count = 1
+	}
+	for range count {
 		workers.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(points)); i = next.Add(1) - 1 {
 				outcomes[i] = target.try(t, points[i].session, points[i].strikes...)
@@ -330,7 +337,7 @@ func TestNoFaultOnTheWayHarmsTheMailbox(t *testing.T) {
 		{"memory server over TLS", 30, overTLS},
 		{"Dovecot", 60, real("Dovecot", &sweepTarget{appendFlags: draft})},
 		{"Cyrus", 20, real("Cyrus", &sweepTarget{prefix: "INBOX.", appendFlags: draft})},
-		{"Courier", 8, real("Courier", &sweepTarget{prefix: "INBOX.", appendFlags: draft, litter: true})},
+		{"Courier", 8, real("Courier", &sweepTarget{prefix: "INBOX.", appendFlags: draft, litter: true, serial: true})},
 		{"Mailutils", 10, real("Mailutils", &sweepTarget{alone: true})}, // it drops the flags
 	} {
 		t.Run(tt.name, func(t *testing.T) {
