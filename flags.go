@@ -68,7 +68,7 @@ const (
 var flagItems = [...]string{FlagsAdd: "+FLAGS.SILENT", FlagsRemove: "-FLAGS.SILENT", FlagsReplace: "FLAGS.SILENT"}
 
 // ChangeFlags changes the flags of those messages that nobody has changed since
-// modSeq, as [FolderStatus].HighestModSeq or [MessageInfo.ModSeq] told it, and
+// modSeq, as [FolderStatus].HighestModSeq or [Extra].ModSeq told it, and
 // returns the UIDs of the others, which it leaves alone (RFC 7162 section
 // 3.1.3). Look at their flags and try again with a newer modSeq. It returns
 // [ErrNotSupported] without CONDSTORE, or if the folder keeps no such numbers.
