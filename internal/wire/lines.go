@@ -168,7 +168,7 @@ func (s *SearchResult) add(first, last uint64, lim *Limits) error {
 }
 
 // largestBlock is the number of ranges in a block of a long result.
-const largestBlock = 64 << 10
+const largestBlock = 4 << 10
 
 // Ranges returns the result in the order in which it came.
 func (s *SearchResult) Ranges() []Range { return append(slices.Concat(s.blocks...), s.block...) }
