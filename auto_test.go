@@ -91,6 +91,9 @@ func TestAutoGivesUpAtOnceWhereWaitingIsInVain(t *testing.T) {
 			if errors.Is(err, context.Canceled) {
 				t.Errorf("error %v says that the program cancelled", err)
 			}
+			if strings.Count(err.Error(), "imapkit:") != 1 {
+				t.Errorf("error %v does not say once whose it is", err)
+			}
 			if got := tt.server.Cleartext(); strings.Contains(got, "secret") || strings.Contains(got, "AUTHENTICATE") {
 				t.Errorf("sent in clear: %q", got)
 			}

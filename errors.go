@@ -135,7 +135,7 @@ func (e *ConnectError) Error() string {
 		if i > 0 {
 			b.WriteString("; ")
 		}
-		fmt.Fprintf(&b, "%s with %v: %v", a.Addr, a.Security, a.Err)
+		fmt.Fprintf(&b, "%s with %v: %s", a.Addr, a.Security, strings.TrimPrefix(a.Err.Error(), "imapkit: "))
 	}
 	return b.String()
 }
