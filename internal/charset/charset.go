@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -88,10 +89,15 @@ var guessed = map[string]bool{
 	"unicode-1-1-utf-8": true, "utf_8": true, "x-utf_8j": true, "utf-8-sig": true,
 }
 
+// canonical takes off what does not belong to a label.
+func canonical(label string) string {
+	return strings.TrimPrefix(strings.ToLower(strings.Trim(label, " \t\r\n\"';")), "charset=")
+}
+
 // lookup finds the encoding for a label; nil with known set means that the
 // bytes themselves have to tell.
 func lookup(label string) (enc encoding.Encoding, known bool) {
-	label = strings.ToLower(strings.Trim(label, " \t\r\n\"';"))
+	label = canonical(label)
 	if guessed[label] {
 		return nil, true
 	}
@@ -126,6 +132,27 @@ func Decode(label string, b []byte) (string, error) {
 		return ToUTF8(b), fmt.Errorf("charset %q: %w", label, err)
 	}
 	return string(out), nil
+}
+
+// ownLabel finds the charset that HTML names itself.
+var ownLabel = regexp.MustCompile(`(?i)<meta\s[^>]*charset\s*=(?:["'\s]|&quot;)*([\w:.-]+)`)
+
+// maxOwnLabel is how far into HTML its charset is looked for.
+const maxOwnLabel = 4096
+
+// DecodeHTML is [Decode] for HTML. Where the label says nothing and the bytes
+// are no UTF-8, HTML may know its charset itself.
+func DecodeHTML(label string, b []byte) (string, error) {
+	if guessed[canonical(label)] && (!utf8.Valid(b) || bytes.IndexByte(b, '\x1b') >= 0) {
+		own := ownLabel.FindSubmatch(b[:min(len(b), maxOwnLabel)])
+		// That the label could be read tells that it is none of the others.
+		if own != nil && !bytes.HasPrefix(bytes.ToLower(own[1]), []byte("utf")) {
+			if text, err := Decode(string(own[1]), b); err == nil {
+				return text, nil
+			}
+		}
+	}
+	return Decode(label, b)
 }
 
 // asciiCompatible reports whether bytes below 128 always mean ASCII, unless

@@ -16,6 +16,7 @@ func TestDecodeReadsTheCharsetsOfMail(t *testing.T) {
 		{"utf-8", "Grüße", "Grüße"},
 		{"UTF8", "Grüße", "Grüße"},
 		{" \"utf-8\" ", "Grüße", "Grüße"},
+		{"charset=koi8-r", "\xf0", "П"},
 		{"utf-8", "\xef\xbb\xbfGrüße", "Grüße"},
 		{"utf-8", "caf\xe9", "café"},
 		{"us-ascii", "caf\xe9", "café"},
@@ -83,6 +84,27 @@ func TestDecodeKeepsTextOfAnUnknownCharset(t *testing.T) {
 	}
 }
 
+func TestHTMLMayKnowItsCharset(t *testing.T) {
+	const cyrillic, japanese = "\xcf\xf0\xe8\xe2\xe5\xf2", "\x1b$B$3$s\x1b(B"
+	tests := []struct{ name, label, head, body, want string }{
+		{"by name", "", `<meta charset="windows-1251">`, cyrillic, "Привет"},
+		{"as a header field", "us-ascii", `<META http-equiv=Content-Type content="text/html; charset=cp1251">`, cyrillic, "Привет"},
+		{"quoted twice", "", `<meta content="text/html; charset=&quot;cp1251&quot;">`, cyrillic, "Привет"},
+		{"in seven bits", "", `<meta charset=iso-2022-jp>`, japanese, "こん"},
+		{"the message knows better", "koi8-r", `<meta charset="windows-1251">`, "\xf0", "П"},
+		{"it has been converted", "", `<meta charset="windows-1251">`, "Привет", "Привет"},
+		{"it may be wrong", "", `<meta charset="utf-8">`, "caf\xe9", "café"},
+		{"it may be unknown", "", `<meta charset="x-klingon">`, "caf\xe9", "café"},
+		{"only a meta element counts", "", `<p title="charset=koi8-r">`, "caf\xe9", "café"},
+	}
+	for _, tt := range tests {
+		got, err := DecodeHTML(tt.label, []byte(tt.head+tt.body))
+		if err != nil || got != tt.head+tt.want {
+			t.Errorf("%s: %q, %v; want %q", tt.name, got, err, tt.head+tt.want)
+		}
+	}
+}
+
 func TestReaderConvertsTheSameAtAnyReadSize(t *testing.T) {
 	tests := []struct{ label, in, want string }{
 		{"koi8-r", "\xf0\xd2\xc9\xd7\xc5\xd4", "Привет"},
@@ -137,6 +159,7 @@ func TestDecodeHeader(t *testing.T) {
 		{"character split over a Q and a B word", "=?utf-8?Q?=C3?= =?UTF-8?B?vA==?=", "ü"},
 		{"spaces within a Q word", "=?utf-8?Q?a b=C3=BC c?=", "a bü c"},
 		{"spaces within a B word", "=?utf-8?B?R3LD vMOfZQ==?=", "Grüße"},
+		{"two texts in a B word", "=?utf-8?B?w7w=w7w=?=", "üü"},
 		{"missing padding", "=?utf-8?B?w7w?=", "ü"},
 		{"base64 cut within a byte", "=?utf-8?B?w7xhY?=", "üa"},
 		{"8-bit text within a Q word", "=?utf-8?Q?Gr\xc3\xbc=C3=9Fe?=", "Grüße"},

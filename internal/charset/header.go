@@ -161,19 +161,23 @@ func appendQ(dst []byte, s string) []byte {
 	return dst
 }
 
-// appendB appends the decoded text of a "B" word, with or without its padding.
+// appendB appends the decoded text of a "B" word, with or without its padding,
+// which may also be between several texts.
 func appendB(dst []byte, s string) []byte {
 	clean := make([]byte, 0, len(s))
-	for i := range len(s) {
-		if base64Value[s[i]] >= 0 {
-			clean = append(clean, s[i])
+	for piece := range strings.SplitSeq(s, "=") {
+		clean = clean[:0]
+		for i := range len(piece) {
+			if base64Value[piece[i]] >= 0 {
+				clean = append(clean, piece[i])
+			}
 		}
+		if len(clean)%4 == 1 { // the first bits of a byte that was cut off
+			clean = clean[:len(clean)-1]
+		}
+		// Only the alphabet is left, so that nothing can fail.
+		dst, _ = base64.RawStdEncoding.AppendDecode(dst, clean)
 	}
-	if len(clean)%4 == 1 { // the first bits of a byte that was cut off
-		clean = clean[:len(clean)-1]
-	}
-	// Only the alphabet is left, so that nothing can fail.
-	dst, _ = base64.RawStdEncoding.AppendDecode(dst, clean)
 	return dst
 }
 

@@ -52,13 +52,26 @@ type segment struct {
 
 // ParseParams reads a value and its parameters: "text/plain; charset=utf-8".
 // The value is returned in lower case. Missing and surplus semicolons, missing
-// quotes, blanks in file names, encoded words and RFC 2231 all work.
+// quotes, blanks in file names, a missing value, encoded words and RFC 2231 all
+// work.
 func ParseParams(s string) (value string, params Params) {
-	end := strings.IndexAny(s, "; \t(")
-	if end < 0 {
-		return strings.ToLower(s), nil
+	s = skipComments(strings.TrimLeft(s, " \t"))
+	if major, minor, ok := strings.Cut(s, "/"); ok { // "text / plain"
+		if major = strings.TrimRight(major, " \t"); !strings.ContainsAny(major, "=; \t(") {
+			s = major + "/" + strings.TrimLeft(minor, " \t")
+		}
 	}
-	value = strings.ToLower(s[:end])
+	end := strings.IndexAny(s, "=;, \t(")
+	switch {
+	case end < 0:
+		end = len(s)
+	case s[end] == '=':
+		end = 0
+	}
+	value = strings.ToLower(strings.Trim(s[:end], "\"'<>"))
+	if end == len(s) {
+		return value, nil
+	}
 	var segments []segment
 	for s = s[end:]; len(segments) < maxParams; {
 		var seg segment
@@ -75,7 +88,7 @@ func ParseParams(s string) (value string, params Params) {
 
 // nextParam cuts the next parameter off s.
 func nextParam(s string) (seg segment, rest string, ok bool) {
-	s = skipComments(strings.TrimLeft(s, "; \t"))
+	s = skipComments(strings.TrimLeft(s, ";, \t"))
 	if s == "" {
 		return segment{}, "", false
 	}

@@ -22,6 +22,9 @@ func TestParams(t *testing.T) {
 		{"text/plain;; charset=utf-8;", "text/plain", Params{{"charset", "utf-8"}}},
 		{"text/plain; charset = utf-8", "text/plain", Params{{"charset", "utf-8"}}},
 		{"text/plain; charset=utf-8 (Unicode); a=b", "text/plain", Params{{"a", "b"}, {"charset", "utf-8"}}},
+		{"(text) text / plain; charset=utf-8", "text/plain", Params{{"charset", "utf-8"}}},
+		{`"text/plain>", charset=utf-8`, "text/plain", Params{{"charset", "utf-8"}}},
+		{`filename="a/b"`, "", Params{{"filename", "a/b"}}},
 		{"text/plain (text); charset=utf-8", "text/plain", Params{{"charset", "utf-8"}}},
 		{"text/plain; charset=utf-8 a=b", "text/plain", Params{{"a", "b"}, {"charset", "utf-8"}}},
 		{"text/plain; charset", "text/plain", Params{}},
@@ -62,6 +65,7 @@ func TestTransferEncodings(t *testing.T) {
 		{"7bit", "a=3D\r\n", "a=3D\r\n", nil},
 		{"", "a", "a", nil},
 		{"BASE64", "SGVsbG8=", "Hello", nil},
+		{"8bit (raw)", "a", "a", nil},
 		{" base64 ; x=y", "SGVs\r\nbG8=\r\n", "Hello", nil},
 		{"base64", " SGVs \n\tbG8= \n", "Hello", nil},
 		{"base64", "SGVsbG8", "Hello", nil},
@@ -89,6 +93,7 @@ func TestTransferEncodings(t *testing.T) {
 func TestUndecodableDataComesBackAsItIs(t *testing.T) {
 	for _, tt := range []struct{ encoding, in string }{
 		{"base64", "This is no base64."},
+		{"base64", "incomprehensible  polysyllabic\nwords  everywhere, incontrovertibly\ntransmogrified  representations\n"},
 		{"base64", "!!!"},
 		{"base64", "A"},
 		{"x-uuencode", "This is not uuencoded."},
@@ -139,6 +144,16 @@ func TestPartsAreFound(t *testing.T) {
 	for _, tt := range tests {
 		if got := outline(Parse([]byte(tt.in), 64)); got != tt.want {
 			t.Errorf("%s:\n got %q\nwant %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestTextOfHTMLIsInItsOwnCharset(t *testing.T) {
+	const html = `<meta charset="koi8-r">`
+	for contentType, want := range map[string]string{"text/html": html + "П", "text/plain": html + "ð"} {
+		got, err := Parse([]byte("Content-Type: "+contentType+"\n\n"+html+"\xf0"), 64).Text()
+		if err != nil || got != want {
+			t.Errorf("%s: %q, %v; want %q", contentType, got, err, want)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // streamBlock is how much is decoded at a time.
@@ -16,8 +15,7 @@ const streamBlock = 32 << 10
 // at all, most of it would have been handed out. The error is one about the
 // encoding: it is unknown, or it cannot be decoded piece by piece.
 func DecodeStream(encoding string, r io.Reader) (io.Reader, error) {
-	encoding, _, _ = strings.Cut(encoding, ";")
-	switch name := strings.ToLower(strings.Trim(encoding, " \t\"'")); name {
+	switch name := encodingName(encoding); name {
 	case "base64", "base-64", "b", "x-base64":
 		return &decodingReader{r: r, decode: base64Piece}, nil
 	case "quoted-printable", "quoted printable", "quotedprintable", "qp", "q":

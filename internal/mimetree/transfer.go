@@ -26,12 +26,20 @@ var identity = map[string]bool{
 	"utf-8": true, "utf8": true, "us-ascii": true, "iso-8859-1": true,
 }
 
+// encodingName takes comments and parameters, which do not belong there, off a
+// Content-Transfer-Encoding.
+func encodingName(encoding string) string {
+	if end := strings.IndexAny(encoding, ";("); end >= 0 {
+		encoding = encoding[:end]
+	}
+	return strings.ToLower(strings.Trim(encoding, " \t\"'"))
+}
+
 // DecodeTransfer undoes a Content-Transfer-Encoding (RFC 2045 section 6). With
 // an error, it returns what could be decoded, or b itself where nothing could.
 // The result shares memory with b if there was nothing to decode.
 func DecodeTransfer(encoding string, b []byte) ([]byte, error) {
-	encoding, _, _ = strings.Cut(encoding, ";")
-	switch name := strings.ToLower(strings.Trim(encoding, " \t\"'")); name {
+	switch name := encodingName(encoding); name {
 	case "base64", "base-64", "b", "x-base64":
 		return decodeBase64(b)
 	case "quoted-printable", "quoted printable", "quotedprintable", "qp", "q":
@@ -58,7 +66,7 @@ func decodeBase64(b []byte) ([]byte, error) {
 // alphabet are skipped, as RFC 2045 section 6.8 wants it, padding is optional.
 func repairBase64(out, b []byte) ([]byte, error) {
 	clean := make([]byte, 0, len(b))
-	junk := 0
+	junk, words := 0, 0
 	rest := []byte(nil)
 	for i, c := range b {
 		switch {
@@ -71,6 +79,10 @@ func repairBase64(out, b []byte) ([]byte, error) {
 			rest = bytes.TrimLeft(b[i:], "= \t\r\n")
 		case (c == ' ' || c == '\t') && !betweenWords(b, i):
 			continue
+		case c == ' ':
+			words++
+			junk++
+			continue
 		default:
 			junk++
 			continue
@@ -78,8 +90,9 @@ func repairBase64(out, b []byte) ([]byte, error) {
 		break
 	}
 	// Real base64 is damaged here and there. Where every sixth character
-	// makes no sense it is something else, mostly plain text.
-	if junk*6 > len(clean) || len(clean) < 2 && len(clean)+junk > 0 {
+	// makes no sense, or a line has several words, it is something else, mostly
+	// plain text.
+	if junk*6 > len(clean) || words > 3 && words*32 > len(clean) || len(clean) < 2 && len(clean)+junk > 0 {
 		return b, errNotBase64
 	}
 	var err error
@@ -103,9 +116,14 @@ func repairBase64(out, b []byte) ([]byte, error) {
 	return out, err
 }
 
-// betweenWords reports whether the blank at b[i] is within a line.
+// betweenWords reports whether the blank at b[i] is the first after a word and
+// another word follows in the line.
 func betweenWords(b []byte, i int) bool {
-	return i > 0 && i+1 < len(b) && b[i-1] > ' ' && b[i+1] > ' '
+	if i == 0 || b[i-1] <= ' ' {
+		return false
+	}
+	next := bytes.TrimLeft(b[i:], " \t")
+	return len(next) > 0 && next[0] > ' '
 }
 
 // decodeQuotedPrintable decodes RFC 2045 section 6.7. What is no valid

@@ -309,7 +309,11 @@ func (p *parser) guess() string {
 // an error, the text is what could be made of it.
 func (p *Part) Text() (string, error) {
 	b, err := DecodeTransfer(p.Encoding, p.Body)
-	text, charsetErr := charset.Decode(p.Params.Get("charset"), b)
+	decode := charset.Decode
+	if p.Type == "text/html" {
+		decode = charset.DecodeHTML
+	}
+	text, charsetErr := decode(p.Params.Get("charset"), b)
 	return bareLF(text), errors.Join(err, charsetErr)
 }
 

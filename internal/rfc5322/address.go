@@ -18,8 +18,8 @@ const (
 // ParseAddresses reads the value of a From, To or similar field. Names are
 // decoded. A group begins with an address without a host and ends with an
 // empty one, as go-imap has it. Text that holds no address at all, such as
-// "root", becomes the name of an empty address: without a host it would look
-// like a group.
+// "root" or "Mail <daemon>", becomes the name of an empty address: without a
+// host it would look like a group.
 func ParseAddresses(value string) []imap.Address {
 	p := addressParser{s: value}
 	for p.i < len(p.s) && len(p.list) < maxAddresses {
@@ -39,16 +39,22 @@ type addressParser struct {
 
 	text     []byte // words outside <> and comments, quotes removed
 	at       bool   // there is an '@' in text that was not quoted
-	quoted   bool   // part of text was quoted
+	quoted   bool   // the part of an address before its '@' was quoted
 	comment  string
 	angle    string // what is between < and >
 	address  bool   // <> was there
+	after    int    // how much of text was before the end of <>
 	noQuotes bool   // a quote without its end was found, so that quotes mean nothing any more
+}
+
+// begin forgets the address before.
+func (p *addressParser) begin() {
+	p.text, p.at, p.quoted, p.comment, p.angle, p.address = p.text[:0], false, false, "", "", false
 }
 
 // next reads up to the end of one address.
 func (p *addressParser) next() {
-	p.text, p.at, p.quoted, p.comment, p.angle, p.address = p.text[:0], false, false, "", "", false
+	p.begin()
 	for p.i < len(p.s) {
 		c := p.s[p.i]
 		switch c {
@@ -75,7 +81,17 @@ func (p *addressParser) next() {
 				p.comment = comment
 			}
 		case '<':
+			if p.angle != "" && len(p.list) < maxAddresses { // the comma before the next address is missing
+				name := string(p.text[p.after:])
+				p.text = p.text[:p.after]
+				p.add()
+				p.begin()
+				p.text = append(p.text, name...)
+			}
 			p.angleAddress()
+			p.after = len(p.text)
+		case '>': // without its begin
+			p.i++
 		case '[':
 			end := strings.IndexAny(p.s[p.i:], "],")
 			if end < 0 {
@@ -122,6 +138,9 @@ func (p *addressParser) add() {
 	}
 	a.Name = p.name()
 	addr = strings.Trim(addr, " \t'")
+	if !strings.Contains(addr, `"`) {
+		addr = compact(addr)
+	}
 	if strings.HasPrefix(addr, "@") { // a route (RFC 5322 section 4.4)
 		_, addr, _ = strings.Cut(addr, ":")
 	}
@@ -132,12 +151,22 @@ func (p *addressParser) add() {
 		}
 		a.Mailbox = charset.DecodeHeader(mailbox)
 		a.Host = charset.DecodeHeader(strings.TrimSpace(addr[at+1:]))
-	} else if a.Name == "" {
-		a.Name = charset.DecodeHeader(addr)
+	} else if addr = charset.DecodeHeader(addr); a.Name == "" {
+		a.Name = addr
+	} else if addr != "" {
+		a.Name += " <" + addr + ">"
 	}
 	if a != (imap.Address{}) {
 		p.list = append(p.list, a)
 	}
+}
+
+var aroundDots = strings.NewReplacer(" . ", ".", " .", ".", ". ", ".")
+
+// compact removes the comments and blanks that the obsolete syntax allows
+// within an address: "a(comment)@b . c".
+func compact(addr string) string {
+	return aroundDots.Replace(strings.Join(strings.Fields(withoutComments(addr)), " "))
 }
 
 // bare returns the address in text without <> and leaves only the other words
@@ -152,11 +181,14 @@ func (p *addressParser) bare() string {
 	if p.quoted || len(words) == 1 {
 		return text
 	}
+	if glued := compact(text); !strings.Contains(glued, " ") {
+		return glued
+	}
 	for i, word := range words {
 		if at := strings.IndexByte(word, '@'); at > 0 && at < len(word)-1 {
 			words = append(words[:i], words[i+1:]...)
 			p.text = append(p.text, strings.Join(words, " ")...)
-			return word
+			return strings.Trim(word, ",;")
 		}
 	}
 	return strings.Join(words, "")
@@ -174,7 +206,7 @@ func (p *addressParser) quote() {
 		switch c := p.s[i]; {
 		case c == '"':
 			p.i = i + 1
-			p.quoted = true
+			p.quoted = p.quoted || strings.HasPrefix(p.s[p.i:], "@")
 			return
 		case c == '\\' && i+1 < len(p.s):
 			i++
@@ -210,12 +242,39 @@ func (p *addressParser) skipComment() string {
 	return strings.TrimSpace(text)
 }
 
+// withoutComments puts a blank where s has a comment.
+func withoutComments(s string) string {
+	if !strings.Contains(s, "(") {
+		return s
+	}
+	var b strings.Builder
+	depth := 0
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '(':
+			depth++
+		case depth == 0:
+			b.WriteByte(c)
+		case c == '\\':
+			i++
+		case c == ')':
+			if depth--; depth == 0 {
+				b.WriteByte(' ')
+			}
+		}
+	}
+	return b.String()
+}
+
 // angleAddress reads <address>; without its end, up to the next comma.
 func (p *addressParser) angleAddress() {
-	start := p.i + 1
+	for p.i < len(p.s) && p.s[p.i] == '<' {
+		p.i++
+	}
+	start := p.i
 	p.address = true
 	inQuotes := false
-	for p.i++; p.i < len(p.s); p.i++ {
+	for ; p.i < len(p.s); p.i++ {
 		switch c := p.s[p.i]; {
 		case c == '\\':
 			p.i++

@@ -9,10 +9,17 @@ import (
 // its obsolete forms, in those of asctime and ISO 8601, without a zone (UTC) or
 // without seconds. It returns false if there is no day, month and year.
 func ParseDate(value string) (time.Time, bool) {
-	if len(value) > len("2006-01-02T") && value[4] == '-' {
-		t, err := time.Parse(time.RFC3339, strings.Replace(strings.TrimSpace(value), " ", "T", 1))
-		return t, err == nil
+	value = strings.TrimSpace(value)
+	if len(value) > len("2006-") && value[4] == '-' {
+		for _, layout := range isoLayouts {
+			if t, err := time.Parse(layout, strings.Replace(value, " ", "T", 1)); err == nil {
+				return t, true
+			}
+		}
+		return time.Time{}, false
 	}
+	value = strings.Join(strings.Fields(withoutComments(value)), " ")
+	value = aroundColons.Replace(value)
 	var (
 		day, year = 0, -1
 		month     time.Month
@@ -23,9 +30,13 @@ func ParseDate(value string) (time.Time, bool) {
 	for word, rest := nextWord(value); word != ""; word, rest = nextWord(rest) {
 		n, digits := number(word)
 		switch {
-		case strings.IndexByte(word, ':') > 0 && !timed:
+		case digits > 0 && digits < len(word) && (word[digits] == ':' || word[digits] == '.') && !timed:
 			if clock, timed = parseClock(word); !timed {
 				return time.Time{}, false
+			}
+		case timed && clock[0] <= 12 && (strings.EqualFold(word, "AM") || strings.EqualFold(word, "PM")):
+			if clock[0] %= 12; word[0]|0x20 == 'p' {
+				clock[0] += 12
 			}
 		case (word[0] == '+' || word[0] == '-') && timed:
 			loc = parseOffset(word)
@@ -41,31 +52,29 @@ func ParseDate(value string) (time.Time, bool) {
 			}
 		}
 	}
-	if day < 1 || day > 31 || month == 0 || year < 0 {
+	lastDay := time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	if day < 1 || day > lastDay || month == 0 || year < 0 {
 		return time.Time{}, false
 	}
 	return time.Date(year, month, day, clock[0], clock[1], clock[2], 0, loc), true
 }
 
-// nextWord cuts the first word off s, at blanks, commas, hyphens between
-// letters and digits ("1-Jul-2003") and comments.
+// isoLayouts are the forms of ISO 8601 with and without a clock and a zone.
+var isoLayouts = []string{
+	time.RFC3339, "2006-01-02T15:04:05 -0700", "2006-01-02T15:04:05-0700", "2006-01-02T15:04:05", "2006-01-02",
+}
+
+// aroundColons removes the blanks that the obsolete syntax allows in "9 : 55".
+var aroundColons = strings.NewReplacer(" : ", ":", " :", ":", ": ", ":")
+
+// nextWord cuts the first word off s, at blanks, commas and hyphens between
+// letters and digits ("1-Jul-2003").
 func nextWord(s string) (word, rest string) {
-	for {
-		s = strings.TrimLeft(s, " \t,")
-		if !strings.HasPrefix(s, "(") {
-			break
-		}
-		_, after, found := strings.Cut(s, ")")
-		if !found {
-			return "", ""
-		}
-		s = after
-	}
-	if s == "" {
+	if s = strings.TrimLeft(s, " ,"); s == "" {
 		return "", ""
 	}
 	i := 1
-	for i < len(s) && !strings.ContainsRune(" \t,(-+", rune(s[i])) {
+	for i < len(s) && !strings.ContainsRune(" ,-+", rune(s[i])) {
 		i++
 	}
 	if i < len(s) && s[i] == '-' && strings.IndexByte(s[:i], ':') < 0 {
@@ -103,7 +112,7 @@ func parseClock(s string) (clock [3]int, ok bool) {
 		}
 		clock[i] = n
 		s = s[digits:]
-		if s == "" || s[0] != ':' {
+		if s == "" || s[0] != ':' && s[0] != '.' {
 			return clock, i > 0
 		}
 		s = s[1:]

@@ -114,7 +114,16 @@ func TestAddresses(t *testing.T) {
 		{"=?utf-8?q?Doe, Jo <x>?= <jo@example.org>", []imap.Address{{Name: "Doe, Jo <x>", Mailbox: "jo", Host: "example.org"}}},
 		{"J\xf6 <jo@example.org>", []imap.Address{{Name: "Jö", Mailbox: "jo", Host: "example.org"}}},
 		{"jö@exämple.org", []imap.Address{{Mailbox: "jö", Host: "exämple.org"}}},
+		{"Jo Doe <jo@example.org>Al <al@example.org>", []imap.Address{jo, {Name: "Al", Mailbox: "al", Host: "example.org"}}},
+		{`"Jo Doe" jo@example.org`, []imap.Address{jo}},
+		{`"jo@example.org, Doe"`, []imap.Address{{Name: "Doe", Mailbox: "jo", Host: "example.org"}}},
+		{"Jo Doe <<jo@example.org>>", []imap.Address{jo}},
+		{"Jo Doe jo@example.org>", []imap.Address{jo}},
+		{"Jo Doe <jo(at home)@example(a (b)).org>", []imap.Address{jo}},
+		{"jo@example . org", []imap.Address{bare}},
+		{"Jo Doe <jo@example. org>", []imap.Address{jo}},
 		{"root", []imap.Address{{Name: "root"}}},
+		{"Charlie <root>", []imap.Address{{Name: "Charlie <root>"}}},
 		{"<>", nil},
 		{"Friends: jo@example.org, Jo Doe <jo@example.org>;, jo@example.org",
 			[]imap.Address{{Mailbox: "Friends"}, bare, jo, {}, bare}},
@@ -174,6 +183,14 @@ func TestDates(t *testing.T) {
 		{"1-Jul-2003 10:52:37 +0200", at(7200)},
 		{"2003-07-01T10:52:37+02:00", at(7200)},
 		{"2003-07-01 10:52:37Z", at(0)},
+		{"2003-07-01 10:52:37 +0200", at(7200)},
+		{"2003-07-01 10:52:37", at(0)},
+		{"2003-07-01", at(0).Add(-10*time.Hour - 52*time.Minute - 37*time.Second)},
+		{"Tue, 1 Jul 2003 10.52.37 +0200", at(7200)},
+		{"Tuesday, July 1, 2003 10:52:37 AM", at(0)},
+		{"Tuesday, July 1, 2003 10:52:37 PM", at(0).Add(12 * time.Hour)},
+		{"Tue, 1 Jul 2003 12:52:37 am +0200", at(7200).Add(-10 * time.Hour)},
+		{"Tue, 1 Jul 2003 10(a (b)): 52 : 37 +0200", at(7200)},
 		{"(a comment) Tue, 1 Jul 2003 10:52:37 +0200", at(7200)},
 		{"Tue, 1 Jul 2003 10:52 +0000", at(0).Add(-37 * time.Second)},
 		{"1 Jul 99 00:00:00 +0000", time.Date(1999, 7, 1, 0, 0, 0, 0, time.UTC)},
@@ -184,7 +201,7 @@ func TestDates(t *testing.T) {
 			t.Errorf("ParseDate(%q) = %v, %v; want %v", tt.in, got, ok, tt.want)
 		}
 	}
-	for _, in := range []string{"", "yesterday", "Tue, 41 Jul 2003 10:52:37 +0200", "1 Foo 2003", "1 Jul",
+	for _, in := range []string{"", "yesterday", "Tue, 41 Jul 2003 10:52:37 +0200", "31 Jun 2003", "1 Foo 2003", "1 Jul",
 		"1 Jul 2003 25:00", "Jul 2003", "2003-99-01T00:00:00Z"} {
 		if got, ok := ParseDate(in); ok {
 			t.Errorf("ParseDate(%q) = %v, want none", in, got)

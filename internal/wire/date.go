@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/mail"
 	"time"
+
+	"github.com/imapkit/imapkit/internal/rfc5322"
 )
 
 var monthNames = [...]string{"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}
@@ -145,22 +147,29 @@ func date(day, mon, year, clk, zon []byte) (time.Time, bool) {
 
 func daysIn(m time.Month, year int) int { return time.Date(year, m+1, 0, 0, 0, 0, 0, time.UTC).Day() }
 
-// parseDate reads the Date field of a message. Dates that nobody can read are
-// the zero time: that is not worth an error, a third of all spam has one.
+// parseDate reads the Date field of a message, as [rfc5322.ParseDate] does.
+// Dates that nobody can read are the zero time: that is not worth an error, a
+// third of all spam has one.
 func parseDate(b []byte) time.Time {
+	if t, ok := plainDate(b); ok {
+		return t
+	}
+	t, _ := rfc5322.ParseDate(string(b))
+	return t
+}
+
+// plainDate reads a date as nearly all are: "Mon, 30 Oct 2017 11:05:21 +0800".
+func plainDate(b []byte) (time.Time, bool) {
 	var f [8][]byte
 	n := fields(b, &f)
 	i := 0
 	if n > 0 && f[0][len(f[0])-1] == ',' {
 		i = 1 // day of the week
 	}
-	if n >= i+5 {
-		if t, ok := date(f[i], f[i+1], f[i+2], f[i+3], f[i+4]); ok {
-			return t
-		}
+	if n < i+5 {
+		return time.Time{}, false
 	}
-	t, _ := mail.ParseDate(string(b))
-	return t
+	return date(f[i], f[i+1], f[i+2], f[i+3], f[i+4])
 }
 
 // parseInternalDate reads "17-Jul-1996 02:44:25 -0700" (RFC 9051 section 9,
@@ -173,6 +182,9 @@ func parseInternalDate(b []byte) (time.Time, bool) {
 			return date(f[0][:i], f[0][i+1:j], f[0][j+1:], f[1], f[2])
 		}
 	}
-	t := parseDate(b)
-	return t, !t.IsZero()
+	if t, ok := plainDate(b); ok {
+		return t, true
+	}
+	t, err := mail.ParseDate(string(b))
+	return t, err == nil
 }

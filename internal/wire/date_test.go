@@ -40,6 +40,8 @@ func TestDatesOfMessages(t *testing.T) {
 		"Mon, 30 Oct 97 11:05:21 PDT":           "1997-10-30T11:05:21-07:00",
 		"Mon, 30 Oct 117 11:05:21 UT":           "2017-10-30T11:05:21Z",
 		"Mon,  30  Oct 2017 11:05:21 -0000":     "2017-10-30T11:05:21Z",
+		"2017-10-30 11:05:21 +0800":             "2017-10-30T11:05:21+08:00",
+		"Monday, October 30, 2017 11:05 PM":     "2017-10-30T23:05:00Z",
 	} {
 		if got := parseDate([]byte(sent)).Format(time.RFC3339); got != want {
 			t.Errorf("%q: got %s, want %s", sent, got, want)
