@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/emersion/go-message"
@@ -203,7 +204,10 @@ func isText(p *mimetree.Part) bool { return p.Type == "text/plain" || p.Type == 
 func (c *collector) alternative(p *mimetree.Part) (texts, htmls []string) {
 	for _, child := range p.Parts {
 		t, h := c.part(child, true)
-		if !blank(t) || texts == nil {
+		switch {
+		case child.Type == "multipart/mixed" && !blank(h) && !blank(texts):
+			texts = append(texts, t...) // notes around the HTML are no alternative to the text
+		case !blank(t) || texts == nil:
 			texts = t
 		}
 		if !blank(h) || htmls == nil {
@@ -222,10 +226,12 @@ func blank(texts []string) bool {
 	return true
 }
 
-// related takes the root of a related group as the body (RFC 2387). All else
-// is there to be shown within it.
+// related takes the root of a related group as the body (RFC 2387), or its
+// first text if the root can be none. All else is there to be shown within it.
 func (c *collector) related(p *mimetree.Part) (texts, htmls []string) {
-	root := p.Parts[0]
+	root := p.Parts[max(0, slices.IndexFunc(p.Parts, func(child *mimetree.Part) bool {
+		return len(child.Parts) > 0 || isText(child) && child.Disposition != "attachment"
+	}))]
 	if start := strings.Trim(p.Params.Get("start"), "<> "); start != "" {
 		for _, child := range p.Parts {
 			if child.ContentID == start {

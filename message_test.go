@@ -39,6 +39,9 @@ var samples = []struct {
 		files: []file{{"report.pdf", "application/pdf", "%PDF-1.4 ", ""}}},
 	{name: "related-in-alternative", text: "Plain body", html: `<img src="cid:logo@x">`,
 		files: []file{{"", "image/png", "\x89PNG", ""}}},
+	{name: "alternative-with-footer", text: "Plain body\nFooter", html: "<p>HTML body</p>",
+		files: []file{{"", "image/png", "\x89PNG", ""}}},
+	{name: "related-begins-with-image", html: `<img src="cid:logo@x">`, files: []file{{"", "image/png", "\x89PNG", ""}}},
 	{name: "text-after-attachment", text: "Before\nAfter", files: []file{
 		{"photo.png", "image/png", "\x89PNG", ""},
 		{"notes.txt", "text/plain", "Notes", ""},
@@ -124,6 +127,7 @@ var samples = []struct {
 	{name: "header-cut"},
 	{name: "header-missing", text: "Dear Ben,\nno header here.\n\nAnna\n", err: "no header"},
 	{name: "header-empty", text: "Only a body\n"},
+	{name: "header-8bit-as-body", text: "Привет\n"},
 	{name: "header-8bit", files: []file{{"Übersicht.pdf", "application/pdf", "x\r\n", ""}}},
 	{name: "header-encoded-words", text: "Body\n"},
 	{name: "empty"},
@@ -131,6 +135,7 @@ var samples = []struct {
 	{name: "byte-order-mark", text: "Body\n"},
 	{name: "bare-lf", text: "One", html: "<p>Two</p>"},
 	{name: "bare-cr", text: "One"},
+	{name: "line-ends-doubled", text: "One\nTwo\rThree\n"},
 	{name: "line-ends-mixed", text: "One"},
 
 	{name: "file-names", files: []file{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-message/mail"
@@ -16,14 +17,27 @@ import (
 // envelopeFromHeader makes of a header what a server makes of it for FETCH
 // ENVELOPE (RFC 9051 section 7.5.2), with the conventions of [imap.Envelope].
 func envelopeFromHeader(h mail.Header) *imap.Envelope {
+	text := func(value string) string {
+		if utf8.ValidString(value) {
+			return value
+		}
+		// Programs that do not encode words mostly use the charset of the body.
+		_, params := mimetree.ParseParams(h.Get("Content-Type"))
+		value, _ = charset.Decode(params.Get("charset"), []byte(value))
+		return value
+	}
+	addresses := func(name string) []imap.Address { return rfc5322.ParseAddresses(text(h.Get(name))) }
+	recipients := func(name string) []imap.Address { // some programs write a field for each
+		return rfc5322.ParseAddresses(text(strings.Join(h.Values(name), ", ")))
+	}
 	env := &imap.Envelope{
-		Subject: charset.DecodeHeader(h.Get("Subject")),
-		From:    rfc5322.ParseAddresses(h.Get("From")),
-		Sender:  rfc5322.ParseAddresses(h.Get("Sender")),
-		ReplyTo: rfc5322.ParseAddresses(h.Get("Reply-To")),
-		To:      rfc5322.ParseAddresses(h.Get("To")),
-		Cc:      rfc5322.ParseAddresses(h.Get("Cc")),
-		Bcc:     rfc5322.ParseAddresses(h.Get("Bcc")),
+		Subject: charset.DecodeHeader(text(h.Get("Subject"))),
+		From:    addresses("From"),
+		Sender:  addresses("Sender"),
+		ReplyTo: addresses("Reply-To"),
+		To:      recipients("To"),
+		Cc:      recipients("Cc"),
+		Bcc:     recipients("Bcc"),
 	}
 	env.Date, _ = rfc5322.ParseDate(h.Get("Date")) // unreadable: the zero time
 	env.InReplyTo = rfc5322.MessageIDs(h.Get("In-Reply-To"))

@@ -13,6 +13,7 @@ import (
 func TestEnvelopeIsMadeFromTheHeader(t *testing.T) {
 	anna := []imap.Address{{Name: "Anna Muster", Mailbox: "anna", Host: "example.org"}}
 	andre := []imap.Address{{Name: "André Müller", Mailbox: "andre", Host: "example.org"}}
+	cyrillic := []imap.Address{{Name: "Анна", Mailbox: "anna", Host: "example.org"}}
 	tests := []struct {
 		name string
 		want imap.Envelope
@@ -42,6 +43,10 @@ func TestEnvelopeIsMadeFromTheHeader(t *testing.T) {
 		{"header-8bit", imap.Envelope{
 			Subject: "Grüße aus Köln", From: andre, Sender: andre, ReplyTo: andre,
 			To: []imap.Address{{Name: "Jürgen", Mailbox: "j", Host: "example.com"}},
+		}},
+		{"header-8bit-as-body", imap.Envelope{
+			Subject: "Привет", From: cyrillic, Sender: cyrillic, ReplyTo: cyrillic,
+			To: []imap.Address{{Mailbox: "ben", Host: "example.com"}, {Mailbox: "carl", Host: "example.net"}},
 		}},
 		{"empty", imap.Envelope{}},
 	}

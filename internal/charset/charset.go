@@ -53,7 +53,6 @@ var encodings = map[string]encoding.Encoding{
 	"x-windows-950":  traditionalchinese.Big5,
 	"cp932":          japanese.ShiftJIS,
 	"ms_kanji":       japanese.ShiftJIS,
-	"eucjp":          japanese.EUCJP,
 	"iso-2022-jp-1":  japanese.ISO2022JP,
 	"iso-2022-jp-2":  japanese.ISO2022JP,
 	"iso-2022-jp-3":  japanese.ISO2022JP,
@@ -63,7 +62,6 @@ var encodings = map[string]encoding.Encoding{
 	"latin-1":        charmap.Windows1252,
 	"cp850":          charmap.CodePage850,
 	"cp437":          charmap.CodePage437,
-	"win-1251":       charmap.Windows1251,
 
 	// The Encoding Standard has these as "replacement", for the safety of
 	// browsers, or reads them in one byte order only.
@@ -110,7 +108,42 @@ func lookup(label string) (enc encoding.Encoding, known bool) {
 	if enc, err := ianaindex.MIME.Encoding(label); err == nil && enc != nil {
 		return enc, true
 	}
+	plain := onlyAlphanumeric(label)
+	for _, s := range spellings {
+		if usual := s.pattern.ReplaceAllString(plain, s.label); usual != plain && usual != label {
+			return lookup(usual)
+		}
+	}
 	return nil, false
+}
+
+// spellings are the unusual ones, without blanks and punctuation: "win-1251",
+// "ISO 8859-1", "iso-utf-8".
+var spellings = []struct {
+	pattern *regexp.Regexp
+	label   string
+}{
+	{regexp.MustCompile(`^.*(?:utf8|65001).*$`), "utf-8"},
+	{regexp.MustCompile(`^utf(16|32)(le|be)?$`), "utf-$1$2"},
+	{regexp.MustCompile(`^x?(?:win|windows|windowscp|cp|ansi)(125\d|874)$`), "windows-$1"},
+	{regexp.MustCompile(`^(?:iso)?8859(1?\d)$`), "iso-8859-$1"},
+	{regexp.MustCompile(`^koi8([ru])$`), "koi8-$1"},
+	{regexp.MustCompile(`^x?(?:eucjp|ujis|cp51932)$`), "euc-jp"},
+	{regexp.MustCompile(`^x?(?:euckr|ksc5601)$`), "euc-kr"},
+	{regexp.MustCompile(`^x?shiftjis$`), "shift_jis"},
+	{regexp.MustCompile(`^iso2022jp.*$`), "iso-2022-jp"},
+	{regexp.MustCompile(`^x?gb(?:2312|18030.*)$`), "gb18030"},
+	{regexp.MustCompile(`^tis620$`), "tis-620"},
+	{regexp.MustCompile(`^(?:usascii|ascii8bit|xunknown|unknown7bit)$`), "us-ascii"},
+}
+
+func onlyAlphanumeric(label string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, label)
 }
 
 // Decode converts text in the charset called label to UTF-8. The result is

@@ -17,6 +17,20 @@ func TestDecodeReadsTheCharsetsOfMail(t *testing.T) {
 		{"UTF8", "Grüße", "Grüße"},
 		{" \"utf-8\" ", "Grüße", "Grüße"},
 		{"charset=koi8-r", "\xf0", "П"},
+		{"iso-utf-8", "Grüße", "Grüße"},
+		{"utf8mb4", "Grüße", "Grüße"},
+		{"utf-16-le", "A\x00", "A"},
+		{"win1251", "\xcf", "П"},
+		{"Windows_CP1251", "\xcf", "П"},
+		{"ISO 8859-5", "\xbf", "П"},
+		{"koi8r", "\xf0", "П"},
+		{"euc_jp", "\xa4\xb3\xa4\xf3", "こん"},
+		{"ks_c_5601", "\xbe\xc8\xb3\xe7", "안녕"},
+		{"shiftjis", "\x82\xb1\x82\xf1", "こん"},
+		{"iso2022jp", "\x1b$B$3$s\x1b(B", "こん"},
+		{"x-gb2312", "\xc4\xe3\xba\xc3", "你好"},
+		{"tis620", "\xe4\xb7\xc2", "ไทย"},
+		{"us_ascii", "caf\xe9", "café"},
 		{"utf-8", "\xef\xbb\xbfGrüße", "Grüße"},
 		{"utf-8", "caf\xe9", "café"},
 		{"us-ascii", "caf\xe9", "café"},
@@ -81,6 +95,11 @@ func TestDecodeKeepsTextOfAnUnknownCharset(t *testing.T) {
 	}
 	if got != "café" {
 		t.Errorf("text %q, want %q", got, "café")
+	}
+	for _, label := range []string{"iso-8859-12", "iso885912", "cp1259"} {
+		if _, err := Decode(label, []byte("caf\xe9")); !errors.As(err, &unknown) {
+			t.Errorf("%s: error %v, want an UnknownError", label, err)
+		}
 	}
 }
 
@@ -159,6 +178,7 @@ func TestDecodeHeader(t *testing.T) {
 		{"character split over a Q and a B word", "=?utf-8?Q?=C3?= =?UTF-8?B?vA==?=", "ü"},
 		{"spaces within a Q word", "=?utf-8?Q?a b=C3=BC c?=", "a bü c"},
 		{"spaces within a B word", "=?utf-8?B?R3LD vMOfZQ==?=", "Grüße"},
+		{"line breaks within words", "=?utf-8?q?a=0D=0ABcc:_b=0A?=", "a Bcc: b"},
 		{"two texts in a B word", "=?utf-8?B?w7w=w7w=?=", "üü"},
 		{"missing padding", "=?utf-8?B?w7w?=", "ü"},
 		{"base64 cut within a byte", "=?utf-8?B?w7xhY?=", "üa"},

@@ -13,7 +13,8 @@ const maxLabel = 80
 // field and returns valid UTF-8. It takes what mail programs really send:
 // spaces or 8-bit bytes within a word, characters split over adjacent words,
 // padding that is missing, words that touch other text or lack their end. Line
-// folding is undone. What is not an encoded word stays as it is.
+// folding is undone, and line breaks within a word become spaces. What is not
+// an encoded word stays as it is.
 func DecodeHeader(s string) string {
 	if strings.IndexByte(s, '\n') >= 0 || strings.IndexByte(s, '\r') >= 0 {
 		s = unfold(s)
@@ -107,6 +108,9 @@ func (d *headerDecoder) flush() {
 	if len(d.pending) > 0 {
 		// An unknown charset leaves the best guess, which is all there is.
 		text, _ := Decode(d.label, d.pending)
+		if strings.ContainsAny(text, "\r\n") { // a field is one line, whoever wants it to be two
+			text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return r == '\r' || r == '\n' }), " ")
+		}
 		d.out = append(d.out, text...)
 		d.pending = d.pending[:0]
 	}

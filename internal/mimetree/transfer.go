@@ -170,6 +170,9 @@ func decodeQuotedPrintable(b []byte) []byte {
 
 // decodeUU decodes what uuencode makes, from its "begin" to its "end" line.
 func decodeUU(b []byte) ([]byte, error) {
+	if len(bytes.TrimSpace(b)) == 0 {
+		return nil, nil
+	}
 	start := 0
 	if !bytes.HasPrefix(b, []byte("begin ")) {
 		if start = bytes.Index(b, []byte("\nbegin ")); start < 0 {

@@ -277,7 +277,7 @@ func (p *parser) match(line []byte) (hit, bool) {
 		switch {
 		case bytes.Equal(line, b):
 			return hit{level: level}, true
-		case len(line) == len(b)+2 && bytes.HasPrefix(line, b) && bytes.HasSuffix(line, []byte("--")):
+		case bytes.HasPrefix(line, b) && string(bytes.TrimLeft(line[len(b):], " \t")) == "--":
 			return hit{level: level, last: true}, true
 		}
 	}
@@ -327,10 +327,11 @@ func bareLF(s string) string {
 	b.Grow(len(s))
 	for i >= 0 {
 		b.WriteString(s[:i])
-		if s = s[i:]; !strings.HasPrefix(s, "\r\n") {
-			b.WriteByte('\r')
+		rest := strings.TrimLeft(s[i:], "\r") // some programs end lines in CR CR LF
+		if !strings.HasPrefix(rest, "\n") {
+			b.WriteString(s[i : len(s)-len(rest)])
 		}
-		s = s[1:]
+		s = rest
 		i = strings.IndexByte(s, '\r')
 	}
 	b.WriteString(s)

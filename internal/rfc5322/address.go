@@ -122,18 +122,18 @@ func (p *addressParser) next() {
 
 // name returns the words before <> or, if there are none, the comment.
 func (p *addressParser) name() string {
-	name := strings.Join(strings.Fields(string(p.text)), " ")
-	if name == "" {
-		name = p.comment
+	words := strings.Fields(string(p.text))
+	if len(words) == 0 {
+		words = strings.Fields(p.comment)
 	}
-	return charset.DecodeHeader(name)
+	return charset.DecodeHeader(strings.Join(words, " "))
 }
 
 // add takes down the address whose end has been reached.
 func (p *addressParser) add() {
 	var a imap.Address
 	addr := p.angle
-	if !p.address {
+	if strings.TrimSpace(addr) == "" {
 		addr = p.bare()
 	}
 	a.Name = p.name()
@@ -147,7 +147,7 @@ func (p *addressParser) add() {
 	if at := strings.LastIndexByte(addr, '@'); at >= 0 {
 		mailbox := strings.TrimSpace(addr[:at])
 		if unquoted, ok := strings.CutPrefix(mailbox, `"`); ok {
-			mailbox = strings.TrimSuffix(unquoted, `"`)
+			mailbox = escaped.Replace(strings.TrimSuffix(unquoted, `"`))
 		}
 		a.Mailbox = charset.DecodeHeader(mailbox)
 		a.Host = charset.DecodeHeader(strings.TrimSpace(addr[at+1:]))
@@ -160,6 +160,8 @@ func (p *addressParser) add() {
 		p.list = append(p.list, a)
 	}
 }
+
+var escaped = strings.NewReplacer(`\\`, `\`, `\"`, `"`)
 
 var aroundDots = strings.NewReplacer(" . ", ".", " .", ".", ". ", ".")
 

@@ -44,6 +44,8 @@ func ParseDate(value string) (time.Time, bool) {
 			day = n
 		case digits == len(word) && digits <= 4 && year < 0:
 			year = fullYear(n, digits)
+		case digits == len(word) && digits == 4 && timed: // its sign is missing
+			loc = parseOffset("+" + word)
 		case month == 0 && digits == 0 && parseMonth(word) != 0:
 			month = parseMonth(word)
 		case timed:

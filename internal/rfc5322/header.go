@@ -93,9 +93,34 @@ func continues(b []byte) bool {
 	return fieldName(b) >= 0 || isSpace(b[0]) && !isBlankLine(b)
 }
 
-// endsFolding reports whether a line before b that looks like text can be the
-// last one of a field: the header goes on with a field or ends.
-func endsFolding(b []byte) bool { return fieldName(b) >= 0 || isBlankLine(b) }
+// maxUnfolded bounds the lines of a field that were folded without a blank.
+const maxUnfolded = 16
+
+// endsFolding reports whether a line before b that looks like text can be part
+// of a field. Before the last line that is certain if a field follows, or the
+// end of the header; several lines are the body unless a field follows that
+// hardly begins a line of text.
+func endsFolding(b []byte) bool {
+	if fieldName(b) >= 0 || isBlankLine(b) {
+		return true
+	}
+	for range maxUnfolded {
+		if len(b) == 0 || isBlankLine(b) || bytes.HasPrefix(b, []byte("--")) {
+			return false
+		}
+		if colon := fieldName(b); colon >= 0 {
+			return unmistakable[strings.ToLower(string(b[:colon]))]
+		}
+		b = b[lineEnd(b):]
+	}
+	return false
+}
+
+var unmistakable = map[string]bool{
+	"content-type": true, "content-transfer-encoding": true, "content-disposition": true, "mime-version": true,
+	"message-id": true, "received": true, "return-path": true, "reply-to": true, "in-reply-to": true,
+	"references": true, "from": true, "to": true, "cc": true, "date": true, "subject": true, "x-mailer": true,
+}
 
 func isBlankLine(b []byte) bool {
 	return len(b) > 0 && isBlank(b[:lineEnd(b)])
