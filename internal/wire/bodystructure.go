@@ -67,7 +67,7 @@ func (p *Parser) multipartExt(m *imap.BodyStructureMultiPart) (ok bool) {
 			return false
 		}
 	}
-	if p.peek() != ')' {
+	if p.peek() != ')' && !p.acceptEmpty() {
 		if ext.Location, ok = p.optional(); !ok {
 			return false
 		}
@@ -77,38 +77,16 @@ func (p *Parser) multipartExt(m *imap.BodyStructureMultiPart) (ok bool) {
 }
 
 func (p *Parser) singlePart(depth int) (imap.BodyStructure, bool) {
-	typ, null, ok := p.str()
+	start := p.b
+	part, ok := p.basicFields(true)
 	if !ok {
-		return nil, false
+		p.b = start
+		part, ok = p.basicFields(false)
 	}
-	// A multipart without parts, which the grammar does not have: Gmail and
-	// Exchange write (NIL "MIXED" ...) or ("MIXED" ("BOUNDARY" "x") ...).
-	if null || p.peek() == '(' {
-		m := new(imap.BodyStructureMultiPart)
-		if null {
-			return m, p.multipartTail(m)
-		}
-		m.Subtype = string(typ)
-		return m, p.multipartExt(m)
-	}
-	part := &imap.BodyStructureSinglePart{Type: string(typ)}
-	if part.Subtype, ok = p.optional(); !ok {
-		return nil, false
-	}
-	if part.Params, ok = p.params(); !ok {
-		return nil, false
-	}
-	for _, field := range [...]*string{&part.ID, &part.Description, &part.Encoding} {
-		if *field, ok = p.optional(); !ok {
-			return nil, false
-		}
-	}
-	part.Description = charset.DecodeHeader(part.Description)
-	size, ok := p.size()
 	if !ok {
-		return nil, false
+		p.b = start
+		return p.emptyMultipart()
 	}
-	part.Size = uint32(min(size, math.MaxUint32))
 	if strings.EqualFold(part.Type, "multipart") {
 		// GMX writes a multipart whose boundary never comes like a single part.
 		m := &imap.BodyStructureMultiPart{Subtype: part.Subtype}
@@ -121,22 +99,17 @@ func (p *Parser) singlePart(depth int) (imap.BodyStructure, bool) {
 		if msg.Envelope, ok = p.envelope(new(envelopeSlab)); !ok {
 			return nil, false
 		}
-		if msg.BodyStructure, ok = p.bodyStructure(depth - 1); !ok {
-			return nil, false
+		if !p.acceptEmpty() { // of a message that the server cannot parse
+			if msg.BodyStructure, ok = p.bodyStructure(depth - 1); !ok {
+				return nil, false
+			}
 		}
 		if msg.NumLines, ok = p.lines(); !ok {
 			return nil, false
 		}
 		part.MessageRFC822 = msg
-	case strings.EqualFold(part.Type, "message") && isMessageSubtype(part.Subtype) && p.startsNIL():
-		// Some servers give NIL for the envelope and body of a message that
-		// they cannot parse, others only the number of lines.
+	case strings.EqualFold(part.Type, "message") && isMessageSubtype(part.Subtype) && p.acceptUnparsed():
 		part.MessageRFC822 = &imap.BodyStructureMessageRFC822{}
-		for range 2 {
-			if !p.skip() {
-				return nil, false
-			}
-		}
 		if part.MessageRFC822.NumLines, ok = p.lines(); !ok {
 			return nil, false
 		}
@@ -170,13 +143,80 @@ func (p *Parser) singlePart(depth int) (imap.BodyStructure, bool) {
 			return nil, false
 		}
 	}
-	if p.peek() != ')' {
+	if p.peek() != ')' && !p.acceptEmpty() {
 		if ext.Location, ok = p.optional(); !ok {
 			return nil, false
 		}
 	}
 	part.Extended = ext
 	return part, p.close()
+}
+
+// basicFields reads what every part begins with, up to its size. Some servers
+// leave out the subtype that a message does not give: ("X-ZIP" NIL NIL NIL
+// "BASE64" 4096). Only the size tells such a part from a multipart without parts.
+func (p *Parser) basicFields(subtype bool) (part *imap.BodyStructureSinglePart, ok bool) {
+	part = new(imap.BodyStructureSinglePart)
+	if part.Type, ok = p.optional(); !ok {
+		return nil, false
+	}
+	if subtype {
+		if part.Subtype, ok = p.optional(); !ok {
+			return nil, false
+		}
+	}
+	if part.Params, ok = p.params(); !ok {
+		return nil, false
+	}
+	for _, field := range [...]*string{&part.ID, &part.Description, &part.Encoding} {
+		if *field, ok = p.optional(); !ok {
+			return nil, false
+		}
+	}
+	if (part.Type == "" || !subtype) && !p.startsNumber() {
+		return nil, false
+	}
+	size, ok := p.size()
+	if !ok {
+		return nil, false
+	}
+	part.Description = charset.DecodeHeader(part.Description)
+	part.Size = uint32(min(size, math.MaxUint32))
+	return part, true
+}
+
+// emptyMultipart reads a multipart without parts, which the grammar does not
+// have: Gmail and Exchange write (NIL "MIXED" ...), ("MIXED") or ("RELATED" NIL
+// ("ATTACHMENT" NIL) NIL).
+func (p *Parser) emptyMultipart() (imap.BodyStructure, bool) {
+	p.acceptEmpty()
+	m := new(imap.BodyStructureMultiPart)
+	return m, p.multipartTail(m)
+}
+
+// acceptUnparsed skips what some servers give for the envelope and the structure
+// of a message that they cannot parse: NIL and NIL, or NIL and a list. It leaves
+// NIL and a list that are an MD5 and a disposition: no number of lines follows.
+func (p *Parser) acceptUnparsed() bool {
+	q := *p
+	if !q.startsNIL() || !q.skip() || !q.acceptEmpty() && !(q.skip() && q.startsNumber()) {
+		return false
+	}
+	*p = q
+	return true
+}
+
+// acceptEmpty skips NIL or (), if one of them comes next.
+func (p *Parser) acceptEmpty() bool {
+	q := *p
+	if p.startsNIL() {
+		return p.skip()
+	}
+	if !q.accept('(') || !q.accept(')') {
+		return false
+	}
+	*p = q
+	return true
 }
 
 // close skips extension data up to the closing parenthesis.

@@ -43,13 +43,16 @@ func (p *Parser) envelope(slab *envelopeSlab) (*imap.Envelope, bool) {
 			return nil, false
 		}
 	}
+	// QQ leaves out In-Reply-To, Message-ID or both. An identifier that is there
+	// alone might be either, so that it says nothing.
+	if p.accept(')') {
+		return env, true
+	}
 	inReplyTo, _, ok := p.str()
 	if !ok {
 		return nil, false
 	}
 	if p.accept(')') {
-		// QQ leaves one of the two out. An identifier that is there might be
-		// either, so that it says nothing.
 		return env, true
 	}
 	env.InReplyTo = messageIDs(inReplyTo)
@@ -152,9 +155,13 @@ func messageID(s []byte) string {
 }
 
 // messageIDs returns all identifiers, without angle brackets. Text around them
-// ("your message of Monday") is left out.
+// ("your message of Monday") is left out; what is nothing but an identifier
+// needs no brackets.
 func messageIDs(s []byte) []string {
 	var ids []string
+	if words := bytes.Fields(s); len(words) == 1 && bytes.IndexByte(s, '@') > 0 && bytes.IndexByte(s, '<') < 0 {
+		return []string{string(words[0])}
+	}
 	for {
 		i := bytes.IndexByte(s, '<')
 		if i < 0 {

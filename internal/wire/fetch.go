@@ -303,7 +303,7 @@ func (r *FetchReader) item(p *Parser, name []byte) {
 	case "MODSEQ":
 		item = ItemModSeq
 		paren := p.accept('(')
-		m.ModSeq, ok = p.number()
+		m.ModSeq, ok = p.size() // Zoho has -1 for messages that have none
 		if ok = ok && (!paren || p.accept(')')); ok {
 			set(item)
 		}

@@ -94,6 +94,21 @@ func TestAnUnreadableItemCostsThatItemOnly(t *testing.T) {
 	}
 }
 
+func TestANegativeModSeqIsNone(t *testing.T) {
+	m := fetchedOne(t, `MODSEQ (-1) UID 7 FLAGS (\Seen)`)
+	if m.UID != 7 || m.Items != ItemUID|ItemFlags|ItemModSeq || m.ModSeq != 0 || m.Err != nil {
+		t.Errorf("got %+v", m)
+	}
+}
+
+func TestAPartOfNILsKeepsItsEncodingAndSize(t *testing.T) {
+	m := fetchedOne(t, `BODYSTRUCTURE (NIL NIL NIL NIL NIL "7BIT" 71 NIL NIL NIL NIL) UID 7`)
+	part, ok := m.BodyStructure.(*imap.BodyStructureSinglePart)
+	if !ok || part.Encoding != "7BIT" || part.Size != 71 || part.Type != "" {
+		t.Errorf("got %+v", m.BodyStructure)
+	}
+}
+
 func TestAddressListsOfAnEnvelopeAreSeparate(t *testing.T) {
 	m := fetchedOne(t, `ENVELOPE (NIL "x" ((NIL NIL "a" "b")) ((NIL NIL "a" "b")) ((NIL NIL "a" "b")) NIL NIL NIL NIL NIL)`)
 	m.Envelope.Sender[0].Mailbox = "changed"
