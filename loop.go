@@ -27,13 +27,13 @@ import (
 type loop struct {
 	folder       *Folder
 	items        []Item
-	wanted       wire.Items // of items
-	sections     int        // number of body sections in items
-	whole        bool       // the whole message is one of them
-	perChunk     int        // messages of the next chunk
-	mostPerChunk int        // which later ones do not exceed
-	query        *node      // still to be searched for; nil: the messages are planned
-	total        int        // messages planned
+	wanted       wire.Items   // of items
+	sections     int          // number of body sections in items
+	whole        bool         // the whole message is one of them
+	perChunk     int          // messages of the next chunk
+	mostPerChunk int          // which later ones do not exceed
+	query        *node        // still to be searched for; nil: the messages are planned
+	total        atomic.Int64 // messages planned; read by the program while recall may find it out
 
 	ctx  context.Context
 	verb string
@@ -83,7 +83,8 @@ const aheadOf = 2
 
 // plan sets the messages to fetch.
 func (l *loop) plan(uids []imap.UID) {
-	l.query, l.total, l.todo = nil, len(uids), uids
+	l.query, l.todo = nil, uids
+	l.total.Store(int64(len(uids)))
 }
 
 // all hands out the messages.
@@ -94,14 +95,16 @@ func (l *loop) all(ctx context.Context, verb string) iter.Seq2[*MessageInfo, err
 		for done := 0; ; {
 			info, err := l.step()
 			if err == io.EOF {
-				l.folder.report(l.total, l.total)
+				total := int(l.total.Load())
+				l.folder.report(total, total)
 				return
 			}
 			if !yield(info, err) || err != nil {
 				return
 			}
-			if done++; done < l.total {
-				l.folder.report(done, l.total)
+			done++
+			if total := int(l.total.Load()); done < total {
+				l.folder.report(done, total)
 			}
 		}
 	}

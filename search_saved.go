@@ -57,7 +57,8 @@ func (s *session) savable(f *Folder, query *node, most int) (*node, bool) {
 func (l *loop) learnSaved(c *chunk) {
 	if c.saved.Found {
 		c.uids = wire.Ascending[imap.UID](&c.saved.SearchResult)
-		l.query, l.total = nil, len(c.uids)
+		l.query = nil
+		l.total.Store(int64(len(c.uids)))
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -116,4 +117,42 @@ func TestALoopOverASavedResultMayBeLeftAndInterrupted(t *testing.T) {
 	}
 	equalUIDs(t, "Messages", got, uidsTo(20))
 	usable(t, s, f, 1)
+}
+
+func TestProgressOverASavedResultIsToldWhileAnotherGoroutineAsks(t *testing.T) {
+	_, f := readFrom(t, scripted.Options{Caps: "IMAP4rev1 ESEARCH SEARCHRES", Exists: 20, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+			for i := 1; i <= 20 && strings.HasPrefix(cmd.Args, "$"); i++ {
+				c.Send(fmt.Sprintf("* %d FETCH (UID %d FLAGS ())", i, 100+i))
+			}
+			c.OK(cmd.Tag, "done")
+		},
+	}})
+	if _, err := f.client.Select(context.Background(), "INBOX"); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	watched := f.WithProgress(func(done, total int) {
+		if told++; done != told || total != 20 {
+			t.Errorf("call %d: %d of %d", told, done, total)
+		}
+	})
+	served := make(chan error, 1)
+	for m, err := range watched.Messages(context.Background(), All(), ItemFlags) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.UID == 101 {
+			go func() { served <- f.client.Connect(context.Background()) }()
+			// Nothing tells the loop that its connection is being lent: only
+			// so does the race detector see what both of them touch.
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if told != 20 {
+		t.Errorf("%d calls", told)
+	}
 }
