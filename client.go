@@ -157,16 +157,17 @@ func (c *Client) attempt(ctx context.Context, op operation, fn func(*session) er
 			return l, nil
 		}
 		dead := reused && !s.used && s.Err() != nil && !s.Answered() && !errors.Is(err, ErrTimeout) && ctx.Err() == nil
-		anonymous := c.isUnsafeLogin(err)
-		if anonymous {
+		useless := c.isUnsafeLogin(err) || isUseless(err)
+		if useless {
 			s.Discard()
 		}
 		shorter := c.learnsLimits(err, again)
 		c.finish(l)
-		if !again || !dead && !anonymous && !shorter || errors.Is(err, ErrUnknownOutcome) {
+		tryAgain := dead || shorter || useless && !s.used && !errors.As(err, new(partlyDone))
+		if !again || !tryAgain || errors.Is(err, ErrUnknownOutcome) {
 			return nil, c.outcome(err)
 		}
-		fresh = dead || anonymous
+		fresh = dead || useless
 	}
 }
 

@@ -95,3 +95,16 @@ func TestServerFactsNeedTheirExtension(t *testing.T) {
 		})
 	}
 }
+
+// Sohu: * CAPABILITY (("" "/")) NIL NIL
+func TestNamespacesUnderAnotherNameAreNoCapabilities(t *testing.T) {
+	s := scripted.Serve(t, scripted.Options{Caps: "IMAP4rev1 NAMESPACE MOVE",
+		Handle: answers(map[string][]string{"NAMESPACE": {"* CAPABILITY ((\"\" \"/\")) NIL NIL\nOK done"}})})
+	c := at(t, s, "")
+	if _, err := c.Namespaces(limited(t)); !errors.Is(err, imapkit.ErrProtocol) {
+		t.Errorf("error %v", err)
+	}
+	if caps, err := c.Capabilities(limited(t)); err != nil || !caps.Has(imap.CapMove) || len(caps) != 3 {
+		t.Errorf("capabilities %v, error %v", caps, err)
+	}
+}

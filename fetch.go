@@ -326,6 +326,9 @@ func (s *session) fetchEach(f *Folder, uids []imap.UID, items string, each func(
 	}
 	for {
 		m, err := r.Next()
+		if err == io.EOF && gone(cmd.Status) {
+			return nil
+		}
 		if err == io.EOF {
 			return refusal(cmd)
 		}

@@ -219,6 +219,42 @@ func TestAWrongPasswordIsSentOnce(t *testing.T) {
 	}
 }
 
+// Microsoft 365 accepts a log-in and then says this to everything.
+func TestAConnectionThatLeadsNowhereIsReplaced(t *testing.T) {
+	for _, tt := range []struct {
+		name       string
+		lost       int // connections that lead nowhere
+		works      bool
+		afterwards int // connections after a second call
+	}{
+		{"the next one works", 1, true, 2},
+		{"two in a row", 2, false, 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			nowhere := func(c *scripted.Conn, cmd scripted.Command) {
+				if c.Num <= tt.lost {
+					c.Bad(cmd.Tag, "User is authenticated but not connected.")
+					return
+				}
+				c.Answer(cmd)
+			}
+			s := scripted.Serve(t, scripted.Options{Exists: 3, Handle: map[string]func(*scripted.Conn, scripted.Command){
+				"SELECT": nowhere, "LIST": nowhere, "NOOP": nowhere, "UID STORE": nowhere}})
+			f := at(t, s, "").Folder("INBOX")
+			err := f.AddFlags(limited(t), []imap.UID{101}, imap.FlagSeen)
+			if refused := new(imapkit.ServerError); (err == nil) != tt.works || !tt.works && !errors.As(err, &refused) {
+				t.Errorf("first call: error %v", err)
+			}
+			if _, err := f.Search(limited(t), imapkit.All()); err != nil {
+				t.Errorf("second call: error %v", err)
+			}
+			if s.Conns() != tt.afterwards {
+				t.Errorf("%d connections, want %d", s.Conns(), tt.afterwards)
+			}
+		})
+	}
+}
+
 func TestProvidersThatWantANameGetIt(t *testing.T) {
 	serve := func(host string) (*scripted.Server, *imapkit.Client) {
 		named := make(map[int]bool)

@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +54,8 @@ type loop struct {
 	infos []MessageInfo // of which so many are
 	used  int           // used
 	spare []entry       // of a chunk that is done
+
+	refused int // messages in a row that the server does not part with
 }
 
 // A chunk is what one command asks for.
@@ -65,6 +66,8 @@ type chunk struct {
 	next    int     // entries before this one have been handed out
 	cmd     *wire.Command
 	saved   *answer // the search whose result it asks for, until that is known
+	sought  bool    // what the command has left out has been asked for again
+	err     error   // and why that was in vain
 }
 
 // An entry is a message of a chunk.
@@ -76,6 +79,7 @@ type entry struct {
 	size     int64 // its share of held
 	given    bool  // handed out before those in front of it
 	tried    bool  // another way to get the message
+	there    bool  // which the server says, and sends it in pieces at most
 }
 
 // aheadOf is how many chunks may be in flight.
@@ -263,7 +267,7 @@ func (c *chunk) missing() []imap.UID {
 func (l *loop) ask(s *session) error {
 	for len(l.sent) < aheadOf && len(l.todo) > 0 {
 		uids, rest := s.measure().atMost(l.perChunk).cut(l.todo)
-		cmd := l.command(s, string(appendSet(nil, uids)))
+		cmd := l.command(s, string(appendSet(nil, uids)), l.items)
 		l.todo = rest
 		l.perChunk = min(2*l.perChunk, l.mostPerChunk)
 		l.sent = append(l.sent, &chunk{uids: uids, cmd: cmd})
@@ -274,10 +278,10 @@ func (l *loop) ask(s *session) error {
 	return nil
 }
 
-// command makes the command that asks for a set of messages.
-func (l *loop) command(s *session, set string) *wire.Command {
+// command makes the command that asks for items of a set of messages.
+func (l *loop) command(s *session, set string, items []Item) *wire.Command {
 	cmd := s.Command("UID FETCH").Raw(set).Open()
-	for _, item := range l.items {
+	for _, item := range items {
 		cmd.Raw(string(item))
 	}
 	return cmd.Close()
@@ -346,6 +350,12 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 			if l.inFlight() {
 				return nil // until the connection is ours alone
 			}
+			if l.mustSeek(c) {
+				c.err = l.seek(s, c, err)
+				if s.Err() != nil || isThrottled(c.err) {
+					return c.err
+				}
+			}
 			if err := l.repair(s, c); err != nil {
 				return err
 			}
@@ -357,6 +367,9 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 		l.flush(c)
 		if c.entries != nil {
 			l.spare = c.entries
+		}
+		if c.sought {
+			err = c.err
 		}
 		if err != nil && !gone(c.cmd.Status) {
 			return err
@@ -480,37 +493,6 @@ func (l *loop) complete(e *entry) bool {
 // flagsOnly reports whether a change of flags is all that has come.
 func (e *entry) flagsOnly() bool {
 	return e.have|e.bad == wire.ItemUID|wire.ItemFlags && len(e.sections) == 0
-}
-
-// flush makes the rest of a chunk ready when its command is done. Messages of
-// which nothing has come do not exist any more.
-func (l *loop) flush(c *chunk) {
-	for i := c.next; i < len(c.entries); i++ {
-		e := &c.entries[i]
-		if e.info == nil || e.flagsOnly() && l.wanted&^wire.ItemFlags != 0 {
-			l.held -= e.size
-			continue // or a change of flags is all that is known of it
-		}
-		if missing := l.missing(e); missing != "" {
-			e.info.Err = errors.Join(e.info.Err, fmt.Errorf("%w: the server did not send %s", ErrProtocol, missing))
-		}
-		l.deliver(e)
-		*e = entry{given: true}
-	}
-	l.ready = append(l.ready, c.lost...)
-}
-
-func (l *loop) missing(e *entry) string {
-	var names []string
-	for _, item := range l.items {
-		if bit := wireItems[item]; bit != 0 && e.have&bit == 0 {
-			names = append(names, string(item))
-		}
-	}
-	if len(e.sections) < l.sections {
-		names = append(names, "a body section")
-	}
-	return strings.Join(names, ", ")
 }
 
 // recall takes what is in flight into memory and gives the connection back. What

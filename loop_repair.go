@@ -15,7 +15,7 @@ const repairable = wire.ItemEnvelope | wire.ItemBodyStructure
 func (l *loop) needsRepair(c *chunk) bool {
 	return slices.ContainsFunc(c.entries, func(e entry) bool {
 		return e.bad&repairable != 0 || c.cmd.Done && l.hollow(&e)
-	})
+	}) || l.mustSeek(c)
 }
 
 // repair makes unreadable envelopes from the messages' headers, and body
@@ -42,13 +42,21 @@ func (l *loop) repair(s *session, c *chunk) error {
 			}
 			e.bad &^= job.item
 		}
-		for _, chunk := range s.measure().atMost(mostPerFetch).chunks(uids) {
+		for todo := s.measure().atMost(mostPerFetch).chunks(uids); len(todo) > 0; {
+			chunk := todo[0]
+			todo = todo[1:]
 			err := s.fetchEach(l.folder, chunk, job.get, func(m *wire.Fetched) {
 				if i, ok := slices.BinarySearch(c.uids, m.UID); ok && len(m.Sections) > 0 {
 					job.fix(c.entries[i].info, m.Sections[0].Data)
 				}
 			})
-			if err != nil {
+			switch n := len(chunk); {
+			case s.isRefusal(err) && n > 1: // because of one of them, maybe
+				todo = append(todo, chunk[:n/2], chunk[n/2:])
+			case s.isRefusal(err):
+				i, _ := slices.BinarySearch(c.uids, chunk[0])
+				c.entries[i].info.Err = errors.Join(c.entries[i].info.Err, err)
+			case err != nil:
 				return err
 			}
 		}

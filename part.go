@@ -98,7 +98,16 @@ func (f *Folder) OpenRange(ctx context.Context, uid imap.UID, offset, length int
 	if offset < 0 || offset > 1<<32-1 || length <= 0 || length > 1<<32-1 {
 		return nil, fmt.Errorf("imapkit: %d bytes from %d on cannot be asked for: IMAP counts in 32 bits", length, offset)
 	}
-	return f.openSection(ctx, "OpenRange", uid, fmt.Sprintf("BODY.PEEK[]<%d.%d>", offset, length))
+	body, err := f.openSection(ctx, "OpenRange", uid, fmt.Sprintf("BODY.PEEK[]<%d.%d>", offset, length))
+	if err != nil {
+		return nil, err
+	}
+	if n := body.(*bodyReader).left(); n > length { // hMailServer 5.7 sends all, from the beginning
+		body.Close()
+		return nil, fmt.Errorf("%w: asked for %d bytes of UID %d from %d on, the server sent %d", ErrProtocol,
+			length, uid, offset, n)
+	}
+	return body, nil
 }
 
 // checkPath refuses what is no part number.
@@ -123,7 +132,7 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 	err := f.client.do(ctx, op, func(s *session) error {
 		found = nil
 		cmd := s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + items + ")")
-		return s.fetchInto(f, cmd, func(m *wire.Fetched) error {
+		err := s.fetchInto(f, cmd, func(m *wire.Fetched) error {
 			switch {
 			case m.UID == 0 && len(m.Sections) > 0:
 				return fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
@@ -141,6 +150,15 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 			}
 			return nil
 		})
+		if err != nil || found != nil {
+			return err
+		}
+		there, err := s.present(f, []imap.UID{uid})
+		if len(there) > 0 { // Exchange, of messages that it cannot convert
+			return fmt.Errorf("%w: the server says that there is UID %d in %s, and sends nothing of it",
+				ErrProtocol, uid, f.name)
+		}
+		return err
 	})
 	if err == nil && found == nil {
 		err = fmt.Errorf("%w: UID %d in %s", ErrNotFound, uid, f.name)

@@ -39,6 +39,9 @@ type profile struct {
 	// milliseconds, as far as the server says it. It is recognized from any
 	// server: many stand in front of another one under a name of their own.
 	pause *regexp.Regexp
+	// useless is part of a refusal by which a server says that it will refuse
+	// everything else on this connection, too. It is recognized from any server.
+	useless string
 }
 
 var profiles = []profile{
@@ -73,6 +76,11 @@ var profiles = []profile{
 	// https://github.com/ikvk/imap_tools/issues/135
 	// https://github.com/simonrob/email-oauth2-proxy/issues/191
 	{pause: regexp.MustCompile(`(?i)(?:request is throttled.*?)?backoff time: (\d{1,9})\b|request is throttled`)},
+	// Microsoft 365 after a log-in that has not led to the mailbox: "BAD User is
+	// authenticated but not connected." Often the next one does.
+	// https://github.com/atc0005/check-mail/issues/183
+	// https://github.com/mscdex/node-imap/issues/523
+	{useless: "User is authenticated but not connected"},
 	// Gmail: "NO [OVERQUOTA] Account exceeded command or bandwidth limits.",
 	// for minutes or for a day.
 	// https://github.com/ljmerza/ha-email-sensor/issues/16
@@ -244,6 +252,18 @@ func (c *Client) isUnsafeLogin(err error) bool {
 	known := c.wantsID
 	c.wantsID = true
 	return !known
+}
+
+// isUseless reports whether a refusal makes a connection useless. Nothing has
+// happened, so that the operation may be tried on another one.
+func isUseless(err error) bool {
+	var refused *ServerError
+	if !errors.As(err, &refused) {
+		return false
+	}
+	return slices.ContainsFunc(profiles, func(p profile) bool {
+		return p.useless != "" && strings.Contains(refused.Text, p.useless)
+	})
 }
 
 // confusesUIDs reports whether the server may be GNU Mailutils. Version 3.15

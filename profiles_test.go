@@ -83,6 +83,12 @@ func TestServersWithShortLinesGetThem(t *testing.T) {
 					c.Bad(cmd.Tag, "command line too long")
 					return
 				}
+				if args, isFetch := strings.CutPrefix(cmd.String(), "UID FETCH "); isFetch {
+					set, _, _ := strings.Cut(args, " ")
+					for _, uid := range named(set) {
+						c.Send(fmt.Sprintf(`* 1 FETCH (UID %d FLAGS (\Seen))`, uid))
+					}
+				}
 				c.OK(cmd.Tag, "done")
 			}
 			s := scripted.Serve(t, scripted.Options{Greeting: tt.greeting, Exists: 3,

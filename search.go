@@ -271,6 +271,9 @@ func (s *session) byInternalDate(f *Folder, root *node, uids []imap.UID) ([]imap
 	m := s.measure().atMost(mostPerFetch)
 	for _, chunk := range m.chunks(uids) {
 		err := s.fetchEach(f, chunk, "INTERNALDATE", func(m *wire.Fetched) {
+			if m.Bad&wire.ItemDate != 0 { // Zarafa has NIL, Domino the year 0: the server's word has to do
+				matching = append(matching, m.UID)
+			}
 			if m.Items&wire.ItemDate == 0 {
 				return
 			}

@@ -28,7 +28,7 @@ func (l *loop) askSaved(s *session) (asked bool, err error) {
 		return true, err
 	}
 	l.reader = s.NewFetchReader()
-	fetch := l.command(s, "$")
+	fetch := l.command(s, "$", l.items)
 	l.sent = []*chunk{{cmd: fetch, saved: found}}
 	return true, l.reader.Add(fetch)
 }

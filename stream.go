@@ -2,6 +2,7 @@ package imapkit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ func (f *Folder) Fetch(ctx context.Context, uid imap.UID) (*Message, error) {
 	if uid == 0 {
 		return nil, errors.New("imapkit: UID 0 does not exist")
 	}
-	return f.fetchOne(ctx, fmt.Sprintf("UID %d", uid), func(s *session) *wire.Command {
+	return f.fetchOne(ctx, uid, fmt.Sprintf("UID %d", uid), func(s *session) *wire.Command {
 		return s.Command("UID FETCH").Number(uint64(uid))
 	}, func(m *wire.Fetched) bool { return m.UID == uid })
 }
@@ -42,20 +43,22 @@ func (f *Folder) FetchSeq(ctx context.Context, seqNum uint32) (*Message, error) 
 	if seqNum == 0 {
 		return nil, errors.New("imapkit: sequence number 0 does not exist")
 	}
-	return f.fetchOne(ctx, fmt.Sprintf("sequence number %d", seqNum), func(s *session) *wire.Command {
+	return f.fetchOne(ctx, 0, fmt.Sprintf("sequence number %d", seqNum), func(s *session) *wire.Command {
 		return s.Command("FETCH").Number(uint64(seqNum))
 	}, func(m *wire.Fetched) bool { return m.Seq == seqNum })
 }
 
-func (f *Folder) fetchOne(ctx context.Context, which string, command func(*session) *wire.Command,
+// fetchOne fetches a message whose UID is known, or 0.
+func (f *Folder) fetchOne(ctx context.Context, uid imap.UID, which string, command func(*session) *wire.Command,
 	is func(*wire.Fetched) bool) (*Message, error) {
 	op := f.operation("Fetch")
 	op.stream = true
 	var info *MessageInfo
 	var raw []byte
+	var have wire.Items
 	found := false
 	err := f.client.do(ctx, op, func(s *session) error {
-		info, raw, found = new(MessageInfo), nil, false
+		info, raw, have, found = new(MessageInfo), nil, 0, false
 		cmd := command(s)
 		cmd.Open()
 		for _, item := range append([]Item{"UID"}, wholeMessage...) {
@@ -68,14 +71,19 @@ func (f *Folder) fetchOne(ctx context.Context, which string, command func(*sessi
 				return fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
 			case is(m):
 				info.fill(m)
+				have |= m.Items | m.Bad
 				if len(m.Sections) > 0 {
 					raw, found = m.Sections[0].Data, true
 				}
 			}
 			return nil
 		})
-		if err == nil && len(raw) == 0 && info.UID != 0 && info.Size > 0 && info.Err == nil {
+		switch {
+		case err == nil && len(raw) == 0 && info.UID != 0 && info.Size > 0 && info.Err == nil:
 			raw, err = s.wholeAgain(f, hollow{uid: info.UID, size: info.Size})
+			found = true
+		case (err == nil || s.isRefusal(err)) && uid != 0 && info.UID == 0:
+			raw, have, err = s.apart(f, uid, info, err)
 			found = true
 		}
 		return err
@@ -88,6 +96,7 @@ func (f *Folder) fetchOne(ctx context.Context, which string, command func(*sessi
 	case !found:
 		return nil, fmt.Errorf("%w: %s in %s", ErrNotFound, which, f.name)
 	}
+	info.lacks(missing(wholeMessage, have))
 	return f.message(info, raw), nil
 }
 
@@ -158,7 +167,8 @@ func (s *session) fetchRefusal(cmd *wire.Command) error {
 }
 
 // FetchAll fetches messages as a whole and parses them, in ascending order of
-// their UIDs. UIDs that do not exist are skipped. Nothing is marked as read.
+// their UIDs. UIDs that do not exist are skipped; what the server keeps to itself
+// of a message is told in Message.Info.Err. Nothing is marked as read.
 // Each message is bounded by [Limits].Message; [Folder.Raw] has no bound.
 //
 // An error ends the loop. Leaving it early is fine. Other calls may be made
@@ -199,7 +209,8 @@ type RawMessage struct {
 // server, which is ascending. UIDs that do not exist are skipped. What the loop
 // does not read of a Body is skipped. Nothing is marked as read. Messages of
 // which a server sends nothing when asked for them as a whole come last, and
-// from memory ([Limits].Message bounds them).
+// from memory ([Limits].Message bounds them). Those that it keeps to itself are
+// the last error.
 //
 // An error ends the loop. The loop has its connection to itself: another call
 // inside it needs a second one (see [Client.MaxConns]).
@@ -214,7 +225,7 @@ func (f *Folder) Raw(ctx context.Context, uids []imap.UID) iter.Seq2[RawMessage,
 			return
 		}
 		wanted := ascending(uids)
-		r := &rawLoop{folder: f, todo: wanted}
+		r := &rawLoop{folder: f, todo: wanted, perChunk: mostPerFetch}
 		l, err := r.start(ctx)
 		if err != nil {
 			yield(RawMessage{}, err)
@@ -250,10 +261,16 @@ type rawLoop struct {
 	sent   []*wire.Command
 	uids   [][]imap.UID      // of sent, that have not come
 	hollow map[imap.UID]bool // of which nothing has come; true: an empty body has
+	absent []imap.UID        // that commands have left out, or were refused because of
+	there  []imap.UID        // of absent, ascending: those that are in the folder
 	rest   []imap.UID        // of hollow, when all else is done
+	lost   error             // of those that the server does not part with
 	reader *wire.FetchReader
 	first  *wire.Fetched
 	ended  error
+
+	perChunk int // messages of the next command
+	refused  int // messages in a row for which the server says NO
 }
 
 func (r *rawLoop) start(ctx context.Context) (*lease, error) {
@@ -313,7 +330,7 @@ func (c *Client) streaming(l *lease) {
 
 func (r *rawLoop) ask(s *session) error {
 	for len(r.sent) < aheadOf && len(r.todo) > 0 {
-		uids, rest := s.measure().atMost(mostPerFetch).cut(r.todo)
+		uids, rest := s.measure().atMost(r.perChunk).cut(r.todo)
 		cmd := s.Command("UID FETCH").Raw(string(appendSet(nil, uids))).Raw("(UID " + string(wholeMessageItem) + ")")
 		r.sent, r.uids, r.todo = append(r.sent, cmd), append(r.uids, uids), rest
 		if err := r.reader.Add(cmd); err != nil {
@@ -335,7 +352,7 @@ func (r *rawLoop) next(s *session) (RawMessage, error) {
 		}
 		r.first, r.ended = nil, nil
 		if err == io.EOF {
-			if err = r.chunkDone(s); err == io.EOF && len(r.hollow) > 0 {
+			if err = r.chunkDone(s); err == io.EOF {
 				return r.again(s)
 			}
 			if err != nil {
@@ -381,24 +398,6 @@ func (r *rawLoop) strike(i int, uid imap.UID) {
 	delete(r.hollow, uid)
 }
 
-// chunkDone checks on a command that has ended and asks for more; io.EOF tells
-// that there is no more.
-func (r *rawLoop) chunkDone(s *session) error {
-	for len(r.sent) > 0 && r.sent[0].Done {
-		if err := refusal(r.sent[0]); err != nil && !gone(r.sent[0].Status) {
-			return err
-		}
-		r.sent, r.uids = r.sent[1:], r.uids[1:]
-	}
-	if err := r.ask(s); err != nil {
-		return err
-	}
-	if len(r.sent) == 0 {
-		return io.EOF
-	}
-	return nil
-}
-
 // Open streams one message of any size, as it is on the server, in constant
 // memory. It is not marked as read. Open returns [ErrNotFound] if there is no
 // such message.
@@ -438,11 +437,18 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 				if err := s.settled(f, opening); err != nil {
 					return err
 				}
-				if err := s.fetchRefusal(r.cmd); err != nil {
+				err := s.fetchRefusal(r.cmd)
+				switch {
+				case err != nil && !s.isRefusal(err):
 					return err
-				}
-				if there && section == string(wholeMessageItem) {
+				case err == nil && there && section == string(wholeMessageItem):
 					return r.again(s, f, h)
+				case section == string(wholeMessageItem):
+					raw, _, err := s.apart(f, uid, new(MessageInfo), err)
+					r.cmd, r.held = nil, bytes.NewReader(raw)
+					return err
+				case err != nil:
+					return err
 				}
 				return fmt.Errorf("%w: UID %d in %s", ErrNotFound, uid, f.name)
 			}
@@ -496,7 +502,7 @@ func (s *session) finishFetch(r *wire.FetchReader) error {
 type bodyReader struct {
 	client *Client
 	conn   *session
-	cmd    *wire.Command
+	cmd    *wire.Command // nil: it is done
 	reader *wire.FetchReader
 	body   *wire.Body    // streamed
 	held   *bytes.Reader // or in memory
@@ -504,6 +510,14 @@ type bodyReader struct {
 	mu    sync.Mutex // held while reading
 	lease *lease     // nil: given back
 	err   error
+}
+
+// left returns how many bytes there are still to read.
+func (r *bodyReader) left() int64 {
+	if r.body != nil {
+		return r.body.Len()
+	}
+	return int64(r.held.Len())
 }
 
 // Read implements io.Reader.
@@ -528,8 +542,8 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		r.err = io.EOF
 		if ferr := r.lease.s.finishFetch(r.reader); ferr != nil {
 			r.err = r.client.outcome(ferr)
-		} else if rerr := refusal(r.cmd); rerr != nil {
-			r.err = rerr
+		} else if r.cmd != nil {
+			r.err = cmp.Or(refusal(r.cmd), io.EOF)
 		}
 		r.giveBack()
 		return n, r.err

@@ -2,6 +2,7 @@ package imapkit
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -32,13 +33,14 @@ type hollow struct {
 	uid   imap.UID
 	size  int64 // as the server has told it; 0: it has not
 	empty bool  // the server has sent a body of no bytes
+	there bool  // it has said that the message exists
 }
 
 // wholeAgain fetches a message of which nothing has come another way. It returns
 // nil if there is no sign that the message is not empty, ErrNotFound if it is not
 // there any more, and an error if the server does not part with it.
 func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
-	there := false
+	there := h.there
 	for _, form := range wholeForms {
 		if form.items == "RFC822.PEEK" && s.is(func(p *profile) bool { return p.noRFC822 }) {
 			continue
@@ -85,10 +87,39 @@ func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 		ErrProtocol, h.uid, f.name, h.size)
 }
 
+// apart fetches a message by itself and in pieces, after a command that has left
+// it out or was refused, and tells which items have come. It returns ErrNotFound
+// if it is not there.
+func (s *session) apart(f *Folder, uid imap.UID, info *MessageInfo, refused error) ([]byte, wire.Items, error) {
+	there, err := s.present(f, []imap.UID{uid})
+	switch {
+	case s.isRefusal(err):
+		return nil, 0, cmp.Or(refused, err)
+	case err != nil:
+		return nil, 0, err
+	case len(there) == 0:
+		return nil, 0, fmt.Errorf("%w: UID %d in %s", ErrNotFound, uid, f.name)
+	}
+	info.UID = uid
+	var have wire.Items
+	err = s.fetchEach(f, there, "FLAGS INTERNALDATE RFC822.SIZE", func(m *wire.Fetched) {
+		info.fill(m)
+		have |= m.Items | m.Bad
+	})
+	if err != nil && !s.isRefusal(err) {
+		return nil, 0, err
+	}
+	raw, err := s.wholeAgain(f, hollow{uid: uid, size: info.Size, there: true})
+	if errors.Is(err, ErrProtocol) && refused != nil && s.Err() == nil {
+		return nil, 0, refused
+	}
+	return raw, have, err
+}
+
 // hollow reports whether nothing has come of a message that should have come as
 // a whole, and is not known to be empty.
 func (l *loop) hollow(e *entry) bool {
-	if !l.whole || e.tried || e.info == nil || e.flagsOnly() || e.have&wire.ItemSize != 0 && e.info.Size == 0 {
+	if !l.whole || e.tried || e.info == nil || e.flagsOnly() && !e.there || e.have&wire.ItemSize != 0 && e.info.Size == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(e.sections, func(s wire.Section) bool { return s.Name == "BODY[]" && s.Size > 0 })
@@ -103,7 +134,8 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 	}
 	e := &c.entries[i]
 	e.tried = true
-	raw, err := s.wholeAgain(l.folder, hollow{uid: c.uids[i], size: e.info.Size, empty: len(e.sections) >= l.sections})
+	raw, err := s.wholeAgain(l.folder, hollow{uid: c.uids[i], size: e.info.Size,
+		empty: len(e.sections) >= l.sections, there: e.there})
 	switch {
 	case errors.Is(err, ErrNotFound):
 		l.held -= e.size
@@ -125,20 +157,29 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 
 // again returns a message of which nothing has come, when all else is done.
 func (r *rawLoop) again(s *session) (RawMessage, error) {
+	if err := r.seek(s); err != nil {
+		return RawMessage{}, err
+	}
 	for len(r.hollow) > 0 {
 		if len(r.rest) == 0 {
 			r.rest = slices.Sorted(maps.Keys(r.hollow))
 		}
 		uid := r.rest[0]
-		raw, err := s.wholeAgain(r.folder, hollow{uid: uid, empty: r.hollow[uid]})
-		if err != nil && !errors.Is(err, ErrNotFound) {
+		raw, err := s.wholeAgain(r.folder, hollow{uid: uid, empty: r.hollow[uid], there: contains(r.there, uid)})
+		if s.Err() != nil || isThrottled(err) {
 			return RawMessage{}, err
 		}
 		r.rest = r.rest[1:]
 		delete(r.hollow, uid)
-		if err == nil {
+		switch {
+		case err == nil:
 			return RawMessage{UID: uid, Size: int64(len(raw)), Body: bytes.NewReader(raw)}, nil
+		case !errors.Is(err, ErrNotFound):
+			r.lost = errors.Join(r.lost, err)
 		}
+	}
+	if r.lost != nil {
+		return RawMessage{}, r.lost
 	}
 	return RawMessage{}, io.EOF
 }

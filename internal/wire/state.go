@@ -73,7 +73,9 @@ func (c *Conn) observe(r *Response) {
 	case "OK", "NO", "BAD", "BYE", "PREAUTH":
 		c.observeStatus(r)
 	case "CAPABILITY":
-		c.SetCaps(parseCaps(string(r.rest())))
+		if p := r.Parser; p.peek() != '(' { // Sohu calls its namespaces so
+			c.SetCaps(parseCaps(string(r.rest())))
+		}
 	case "EXISTS":
 		if c.mailbox != nil && r.HasNum {
 			c.mailbox.Messages = r.Num
