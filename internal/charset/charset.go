@@ -8,6 +8,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding"
@@ -109,7 +110,7 @@ func lookup(label string) (enc encoding.Encoding, known bool) {
 		return enc, true
 	}
 	plain := onlyAlphanumeric(label)
-	for _, s := range spellings {
+	for _, s := range spellings() {
 		if usual := s.pattern.ReplaceAllString(plain, s.label); usual != plain && usual != label {
 			return lookup(usual)
 		}
@@ -117,25 +118,29 @@ func lookup(label string) (enc encoding.Encoding, known bool) {
 	return nil, false
 }
 
-// spellings are the unusual ones, without blanks and punctuation: "win-1251",
-// "ISO 8859-1", "iso-utf-8".
-var spellings = []struct {
+type spelling struct {
 	pattern *regexp.Regexp
 	label   string
-}{
-	{regexp.MustCompile(`^.*(?:utf8|65001).*$`), "utf-8"},
-	{regexp.MustCompile(`^utf(16|32)(le|be)?$`), "utf-$1$2"},
-	{regexp.MustCompile(`^x?(?:win|windows|windowscp|cp|ansi)(125\d|874)$`), "windows-$1"},
-	{regexp.MustCompile(`^(?:iso)?8859(1?\d)$`), "iso-8859-$1"},
-	{regexp.MustCompile(`^koi8([ru])$`), "koi8-$1"},
-	{regexp.MustCompile(`^x?(?:eucjp|ujis|cp51932)$`), "euc-jp"},
-	{regexp.MustCompile(`^x?(?:euckr|ksc5601)$`), "euc-kr"},
-	{regexp.MustCompile(`^x?shiftjis$`), "shift_jis"},
-	{regexp.MustCompile(`^iso2022jp.*$`), "iso-2022-jp"},
-	{regexp.MustCompile(`^x?gb(?:2312|18030.*)$`), "gb18030"},
-	{regexp.MustCompile(`^tis620$`), "tis-620"},
-	{regexp.MustCompile(`^(?:usascii|ascii8bit|xunknown|unknown7bit)$`), "us-ascii"},
 }
+
+// spellings are the unusual ones, without blanks and punctuation: "win-1251",
+// "ISO 8859-1", "iso-utf-8". Most programs never meet one.
+var spellings = sync.OnceValue(func() []spelling {
+	return []spelling{
+		{regexp.MustCompile(`^.*(?:utf8|65001).*$`), "utf-8"},
+		{regexp.MustCompile(`^utf(16|32)(le|be)?$`), "utf-$1$2"},
+		{regexp.MustCompile(`^x?(?:win|windows|windowscp|cp|ansi)(125\d|874)$`), "windows-$1"},
+		{regexp.MustCompile(`^(?:iso)?8859(1?\d)$`), "iso-8859-$1"},
+		{regexp.MustCompile(`^koi8([ru])$`), "koi8-$1"},
+		{regexp.MustCompile(`^x?(?:eucjp|ujis|cp51932)$`), "euc-jp"},
+		{regexp.MustCompile(`^x?(?:euckr|ksc5601)$`), "euc-kr"},
+		{regexp.MustCompile(`^x?shiftjis$`), "shift_jis"},
+		{regexp.MustCompile(`^iso2022jp.*$`), "iso-2022-jp"},
+		{regexp.MustCompile(`^x?gb(?:2312|18030.*)$`), "gb18030"},
+		{regexp.MustCompile(`^tis620$`), "tis-620"},
+		{regexp.MustCompile(`^(?:usascii|ascii8bit|xunknown|unknown7bit)$`), "us-ascii"},
+	}
+})
 
 func onlyAlphanumeric(label string) string {
 	return strings.Map(func(r rune) rune {
@@ -168,7 +173,9 @@ func Decode(label string, b []byte) (string, error) {
 }
 
 // ownLabel finds the charset that HTML names itself.
-var ownLabel = regexp.MustCompile(`(?i)<meta\s[^>]*charset\s*=(?:["'\s]|&quot;)*([\w:.-]+)`)
+var ownLabel = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)<meta\s[^>]*charset\s*=(?:["'\s]|&quot;)*([\w:.-]+)`)
+})
 
 // maxOwnLabel is how far into HTML its charset is looked for.
 const maxOwnLabel = 4096
@@ -177,7 +184,7 @@ const maxOwnLabel = 4096
 // are no UTF-8, HTML may know its charset itself.
 func DecodeHTML(label string, b []byte) (string, error) {
 	if guessed[canonical(label)] && (!utf8.Valid(b) || bytes.IndexByte(b, '\x1b') >= 0) {
-		own := ownLabel.FindSubmatch(b[:min(len(b), maxOwnLabel)])
+		own := ownLabel().FindSubmatch(b[:min(len(b), maxOwnLabel)])
 		// That the label could be read tells that it is none of the others.
 		if own != nil && !bytes.HasPrefix(bytes.ToLower(own[1]), []byte("utf")) {
 			if text, err := Decode(string(own[1]), b); err == nil {
