@@ -155,7 +155,7 @@ func (f *Folder) Messages(ctx context.Context, q Query, items ...Item) iter.Seq2
 				yield(nil, err)
 				return
 			}
-			if l.sections > 0 {
+			if len(l.sections) > 0 {
 				info.showSections(l.bodies)
 			}
 			if !yield(info, nil) {
@@ -189,7 +189,7 @@ func (f *Folder) newLoop(q Query, items []Item) (*loop, error) {
 			l.mostPerChunk = min(l.mostPerChunk, mostLaterPerFetch)
 		}
 		if strings.HasPrefix(upper, "BODY.PEEK[") || strings.HasPrefix(upper, "BINARY.PEEK[") || upper == "RFC822.HEADER" {
-			l.sections++
+			l.sections = append(l.sections, string(item))
 			l.whole = l.whole || item == wholeMessageItem
 			l.mostPerChunk = mostPerFetch
 		}

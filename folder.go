@@ -150,7 +150,7 @@ func (f *Folder) Status(ctx context.Context) (FolderStatus, error) {
 			// The server may spell the name in its own way: there is only
 			// one STATUS under way.
 			m, ok := r.MailboxStatus(&s.client.names, s.UTF8())
-			if ok {
+			if ok && m.Items != 0 {
 				status, found = folderStatus(m), true
 			}
 			return ok
@@ -167,7 +167,7 @@ func (f *Folder) Status(ctx context.Context) (FolderStatus, error) {
 }
 
 func noStatus(name string) error {
-	return fmt.Errorf("%w: STATUS of %s was answered with OK only", ErrProtocol, name)
+	return fmt.Errorf("%w: STATUS of %s was answered without figures", ErrProtocol, name)
 }
 
 // statusItems returns what can be asked for.

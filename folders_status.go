@@ -160,7 +160,7 @@ func (l *folderList) take(r *wire.Response) bool {
 		return true
 	}
 	status, ok := r.MailboxStatus(names, l.s.UTF8())
-	if f := l.find(status.Name); ok && f != nil {
+	if f := l.find(status.Name); ok && f != nil && status.Items != 0 {
 		f.Status, l.known[status.Name] = folderStatus(status), true
 	}
 	return ok
@@ -183,7 +183,7 @@ func (l *folderList) ask() error {
 			cmd := l.s.Command("STATUS").Mailbox(f.Name).Open().Raw(statusItems(l.s.Caps())).Close()
 			cmd.On = func(r *wire.Response) bool {
 				status, ok := r.MailboxStatus(&l.s.client.names, l.s.UTF8())
-				if ok { // for this folder, or else under a name that the server spells in its own way
+				if ok && status.Items != 0 { // for this folder, or else under a name that the server spells in its own way
 					told := l.find(status.Name)
 					if told == nil {
 						told = f

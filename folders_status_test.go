@@ -50,7 +50,7 @@ func TestFoldersStatusTakesOneCommandOrSeveral(t *testing.T) {
 			[]string{some, `STATUS "a" ` + items, some, `STATUS "a" ` + items}, "a 2 true"},
 		{"no figures", "", map[string][]string{"LIST": {"* LIST () \"/\" a\nOK done"}, "LSUB": {"OK done"}, "STATUS": {"OK done"}},
 			[]string{`LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items, `LIST "" "*"`, `LSUB "" "*"`, `STATUS "a" ` + items},
-			"a 0 false imapkit: server broke the protocol: STATUS of a was answered with OK only"},
+			"a 0 false imapkit: server broke the protocol: STATUS of a was answered without figures"},
 		{"several", "", map[string][]string{
 			"LIST": {"* LIST () \"/\" a\n* LIST () \"/\" b\nOK done"}, "LSUB": {"OK done"},
 			"STATUS": {"NO hidden", status("b", 3) + "\nOK done"}},
@@ -85,6 +85,31 @@ func TestFoldersStatusTakesOneCommandOrSeveral(t *testing.T) {
 			}
 			checkCommands(t, s, tt.commands...)
 		})
+	}
+}
+
+// NetEase 163 sends an empty list.
+func TestAStatusWithoutFiguresIsNotTakenForZeros(t *testing.T) {
+	for _, figures := range []string{"", " ()", " NIL", " (", " (MESSAGES)", " (MESSAGES NIL UNSEEN -1)", " MESSAGES 3"} {
+		for _, caps := range []string{"IMAP4rev1", "IMAP4rev1 LIST-EXTENDED LIST-STATUS"} {
+			status := "* STATUS a" + figures
+			s := scripted.Serve(t, scripted.Options{Caps: caps, Exists: 1, Handle: answers(map[string][]string{
+				"LIST":   {"* LIST () \"/\" a\n" + status + "\nOK done"},
+				"LSUB":   {"OK done"},
+				"STATUS": {status + "\nOK done"}})})
+			c := inClear(s)
+			defer c.Close()
+			if got, err := c.Folder("a").Status(limited(t)); !errors.Is(err, imapkit.ErrProtocol) {
+				t.Errorf("%q: Status: %+v, %v", status, got, err)
+			}
+			list, err := c.FoldersStatus(limited(t), "")
+			if err != nil || len(list) != 1 || !errors.Is(list[0].Err, imapkit.ErrProtocol) {
+				t.Errorf("%q: FoldersStatus: %+v, %v", status, list, err)
+			}
+			if _, err := c.Folder("INBOX").Search(limited(t), imapkit.All()); err != nil || s.Conns() != 1 {
+				t.Errorf("%q: the next call: %v, %d connections", status, err, s.Conns())
+			}
+		}
 	}
 }
 

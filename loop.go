@@ -27,7 +27,7 @@ type loop struct {
 	folder       *Folder
 	items        []Item
 	wanted       wire.Items   // of items
-	sections     int          // number of body sections in items
+	sections     []string     // body sections among items
 	whole        bool         // the whole message is one of them
 	perChunk     int          // messages of the next chunk
 	mostPerChunk int          // which later ones do not exceed
@@ -60,14 +60,15 @@ type loop struct {
 
 // A chunk is what one command asks for.
 type chunk struct {
-	uids    []imap.UID
-	entries []entry // for each UID; nil while the messages come whole and in order
-	lost    []entry // bodies and items that came without a UID
-	next    int     // entries before this one have been handed out
-	cmd     *wire.Command
-	saved   *answer // the search whose result it asks for, until that is known
-	sought  bool    // what the command has left out has been asked for again
-	err     error   // and why that was in vain
+	uids     []imap.UID
+	entries  []entry // for each UID; nil while the messages come whole and in order
+	nameless []nameless
+	lost     int // of nameless, those that are more than a change of flags
+	next     int // entries before this one have been handed out
+	cmd      *wire.Command
+	saved    *answer // the search whose result it asks for, until that is known
+	sought   bool    // what the command has left out has been asked for again
+	err      error   // and why that was in vain
 }
 
 // An entry is a message of a chunk.
@@ -77,6 +78,7 @@ type entry struct {
 	bad      wire.Items   // what was not readable
 	sections []wire.Section
 	size     int64 // its share of held
+	era      int   // in which its sequence number is valid
 	given    bool  // handed out before those in front of it
 	tried    bool  // another way to get the message
 	there    bool  // which the server says, and sends it in pieces at most
@@ -242,8 +244,8 @@ func (l *loop) again() {
 		for i := range c.entries {
 			l.held -= c.entries[i].size
 		}
-		for i := range c.lost {
-			l.held -= c.lost[i].size
+		for i := range c.nameless {
+			l.held -= c.nameless[i].size
 		}
 	}
 	l.todo, l.sent = append(back, l.todo...), nil
@@ -346,6 +348,7 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 		if isThrottled(err) {
 			return err
 		}
+		l.reunite(c)
 		if l.needsRepair(c) {
 			if l.inFlight() {
 				return nil // until the connection is ours alone
@@ -401,15 +404,7 @@ func (l *loop) take(m *wire.Fetched) error {
 		}
 	}
 	if m.UID == 0 {
-		// Without a UID it is a change of flags that another program made,
-		// unless it has what only we have asked for.
-		c := l.sent[0]
-		if (len(m.Sections) > 0 || (m.Items|m.Bad)&^wire.ItemFlags&^wire.ItemModSeq != 0) && len(c.lost) < len(c.uids) {
-			e := entry{info: l.newInfo()}
-			l.add(&e, m)
-			e.info.Err = errors.Join(e.info.Err, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq))
-			c.lost = append(c.lost, e)
-		}
+		l.keep(l.sent[0], m)
 		return nil
 	}
 	for _, c := range l.sent {
@@ -430,7 +425,7 @@ func (l *loop) take(m *wire.Fetched) error {
 		if e.info == nil {
 			e.info = l.newInfo()
 		}
-		l.add(e, m)
+		l.add(e, m, l.reader.Text())
 		l.handOut(c)
 		return nil
 	}
@@ -452,7 +447,7 @@ func (l *loop) current() *chunk {
 // isNext reports whether a response holds all of the message whose turn it is,
 // and nothing of its chunk has come out of order.
 func (l *loop) isNext(c *chunk, m *wire.Fetched) bool {
-	return c != nil && c.entries == nil && c.uids[c.next] == m.UID && l.sections == 0 && len(m.Sections) == 0 &&
+	return c != nil && c.entries == nil && c.uids[c.next] == m.UID && len(l.sections) == 0 && len(m.Sections) == 0 &&
 		(m.Items|m.Bad)&l.wanted == l.wanted && m.Bad&repairable == 0
 }
 
@@ -479,14 +474,14 @@ func (l *loop) handOut(c *chunk) {
 }
 
 func (l *loop) deliver(e *entry) {
-	if l.sections > 0 {
+	if len(l.sections) > 0 {
 		e.header()
 	}
 	l.ready = append(l.ready, *e)
 }
 
 func (l *loop) complete(e *entry) bool {
-	return e.info != nil && e.have&l.wanted == l.wanted && len(e.sections) >= l.sections && e.bad&repairable == 0 &&
+	return e.info != nil && e.have&l.wanted == l.wanted && len(e.sections) >= len(l.sections) && e.bad&repairable == 0 &&
 		!l.hollow(e)
 }
 
@@ -555,7 +550,7 @@ func (l *loop) leave() {
 		for _, c := range l.sent {
 			left += len(c.uids) - c.next
 		}
-		if l.sections > 0 || left > cheapToDiscard {
+		if len(l.sections) > 0 || left > cheapToDiscard {
 			s.Discard()
 		} else {
 			s.End()

@@ -235,6 +235,7 @@ func (l *loop) receive(s *session, uids []imap.UID, items []Item) error {
 // flush makes the rest of a chunk ready when its command is done. Messages of
 // which nothing has come do not exist any more.
 func (l *loop) flush(c *chunk) {
+	l.reunite(c)
 	for i := c.next; i < len(c.entries); i++ {
 		e := &c.entries[i]
 		if l.nothing(e) {
@@ -242,14 +243,14 @@ func (l *loop) flush(c *chunk) {
 			continue // or a change of flags is all that is known of it
 		}
 		missing := missing(l.items, e.have)
-		if len(e.sections) < l.sections {
+		if len(e.sections) < len(l.sections) {
 			missing = append(missing, "a body section")
 		}
 		e.info.lacks(missing)
 		l.deliver(e)
 		*e = entry{given: true}
 	}
-	l.ready = append(l.ready, c.lost...)
+	l.giveUp(c)
 }
 
 // missing returns the items that are not among those that have come.

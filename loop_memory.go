@@ -16,26 +16,32 @@ func (l *loop) tooMuch() bool {
 	return l.held-limits.Line > limits.Message
 }
 
-// add adds what a response says of a message. Sections are kept each once,
-// however often they come, and not more of them than were asked for.
-func (l *loop) add(e *entry, m *wire.Fetched) {
+// add adds what a response, of so many bytes without bodies, says of a message. Sections are kept each once,
+// however often they come, if they were asked for.
+func (l *loop) add(e *entry, m *wire.Fetched, text int64) {
 	before := e.size
 	e.info.fill(m)
 	e.have |= m.Items | m.Bad
 	e.bad |= m.Bad
-	e.size += parsedSize * l.reader.Text()
+	e.era = l.reader.Era()
+	e.size += parsedSize * text
 	for _, s := range m.Sections {
 		i := slices.IndexFunc(e.sections, func(had wire.Section) bool { return had.Name == s.Name })
 		switch {
 		case i >= 0:
 			e.size += s.Size - e.sections[i].Size
 			e.sections[i] = s
-		case len(e.sections) < l.sections:
+		case len(e.sections) < len(l.sections) && (len(m.Sections) == 1 || l.askedFor(s)):
 			e.size += s.Size
 			e.sections = append(e.sections, s)
 		}
 	}
 	l.held += e.size - before
+}
+
+// askedFor reports whether a section answers one of the items.
+func (l *loop) askedFor(s wire.Section) bool {
+	return slices.ContainsFunc(l.sections, func(item string) bool { return wire.Answers(item, s.Name) })
 }
 
 // giveWay makes all messages ready that are complete, in order or not.

@@ -46,8 +46,9 @@ func (l *loop) repair(s *session, c *chunk) error {
 			chunk := todo[0]
 			todo = todo[1:]
 			err := s.fetchEach(l.folder, chunk, job.get, func(m *wire.Fetched) {
-				if i, ok := slices.BinarySearch(c.uids, m.UID); ok && len(m.Sections) > 0 {
-					job.fix(c.entries[i].info, m.Sections[0].Data)
+				section := m.Section(job.get)
+				if i, ok := slices.BinarySearch(c.uids, m.UID); ok && section != nil {
+					job.fix(c.entries[i].info, section.Data)
 				}
 			})
 			switch n := len(chunk); {

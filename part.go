@@ -22,10 +22,11 @@ func (f *Folder) FetchHeader(ctx context.Context, uid imap.UID) (mail.Header, er
 	if err != nil {
 		return mail.Header{}, err
 	}
-	if len(m.Sections) == 0 {
+	header := m.Section("BODY[HEADER]")
+	if header == nil {
 		return mail.Header{}, fmt.Errorf("%w: the server did not send the header of UID %d", ErrProtocol, uid)
 	}
-	h, _ := readHeader(m.Sections[0].Data) // what can be read of it
+	h, _ := readHeader(header.Data) // what can be read of it
 	return h, nil
 }
 
@@ -43,7 +44,7 @@ func (f *Folder) FetchPart(ctx context.Context, uid imap.UID, path string) (*Att
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
-	m, err := f.fetchItems(ctx, "FetchPart", uid, "BODYSTRUCTURE BODY.PEEK["+path+"]")
+	m, err := f.fetchItems(ctx, "FetchPart", uid, "BODYSTRUCTURE", "BODY.PEEK["+path+"]")
 	if err != nil {
 		return nil, err
 	}
@@ -51,10 +52,11 @@ func (f *Folder) FetchPart(ctx context.Context, uid imap.UID, path string) (*Att
 	if err != nil {
 		return nil, err
 	}
-	if len(m.Sections) == 0 {
+	section := m.Section("BODY[" + path + "]")
+	if section == nil {
 		return nil, fmt.Errorf("%w: the server did not send part %s of UID %d", ErrProtocol, path, uid)
 	}
-	if part.Data, err = mimetree.DecodeTransfer(encoding, m.Sections[0].Data); err != nil {
+	if part.Data, err = mimetree.DecodeTransfer(encoding, section.Data); err != nil {
 		part.Err = &PartError{Part: path, Err: err}
 	}
 	return part, nil
@@ -121,8 +123,9 @@ func checkPath(path string) error {
 	return nil
 }
 
-// fetchItems fetches items of one message into memory.
-func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, items string) (*wire.Fetched, error) {
+// fetchItems fetches a body structure, a section, or both, of one message into
+// memory.
+func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, items ...string) (*wire.Fetched, error) {
 	if uid == 0 {
 		return nil, errors.New("imapkit: UID 0 does not exist")
 	}
@@ -131,12 +134,13 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 	var found *wire.Fetched
 	err := f.client.do(ctx, op, func(s *session) error {
 		found = nil
-		cmd := s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + items + ")")
+		cmd := s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + strings.Join(items, " ") + ")")
 		err := s.fetchInto(f, cmd, func(m *wire.Fetched) error {
+			section := m.Section(items[len(items)-1])
 			switch {
-			case m.UID == 0 && len(m.Sections) > 0:
+			case m.UID == 0 && section != nil:
 				return fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
-			case m.UID != uid || (m.Items|m.Bad)&wire.ItemBodyStructure == 0 && len(m.Sections) == 0:
+			case m.UID != uid || (m.Items|m.Bad)&wire.ItemBodyStructure == 0 && section == nil:
 			case found == nil:
 				copied := *m
 				found = &copied
@@ -144,7 +148,7 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 				if m.BodyStructure != nil {
 					found.BodyStructure = m.BodyStructure
 				}
-				if len(m.Sections) > 0 {
+				if section != nil {
 					found.Sections = m.Sections
 				}
 			}
@@ -175,8 +179,8 @@ func (f *Folder) partOf(ctx context.Context, verb string, uid imap.UID, path str
 		if err != nil {
 			return nil, "", err
 		}
-		if len(m.Sections) > 0 {
-			root = bodyStructureOf(m.Sections[0].Data, f.client.Limits)
+		if body := m.Section(string(wholeMessageItem)); body != nil {
+			root = bodyStructureOf(body.Data, f.client.Limits)
 		}
 	}
 	found := findPart(root, path)

@@ -72,8 +72,8 @@ func (f *Folder) fetchOne(ctx context.Context, uid imap.UID, which string, comma
 			case is(m):
 				info.fill(m)
 				have |= m.Items | m.Bad
-				if len(m.Sections) > 0 {
-					raw, found = m.Sections[0].Data, true
+				if body := m.Section(string(wholeMessageItem)); body != nil {
+					raw, found = body.Data, true
 				}
 			}
 			return nil
@@ -122,6 +122,7 @@ func (s *session) fetchInto(f *Folder, cmd *wire.Command, each func(*wire.Fetche
 		return err
 	}
 	var bad error
+	var early nameless
 	var told int64 // bytes that say more than which flags there are
 	most := s.client.limits().Message / parsedSize
 	for {
@@ -139,9 +140,10 @@ func (s *session) fetchInto(f *Folder, cmd *wire.Command, each func(*wire.Fetche
 			s.Discard()
 			return fmt.Errorf("%w: more than %d bytes about a single message", ErrLimit, most)
 		}
-		if err := each(m); err != nil && bad == nil {
-			bad = err
+		if early.namedBy(m, r.Era()) {
+			bad = cmp.Or(bad, each(&early.m))
 		}
+		bad = cmp.Or(bad, each(m))
 	}
 	if err := s.settled(f, opening); err != nil {
 		return err
@@ -284,7 +286,7 @@ func (r *rawLoop) start(ctx context.Context) (*lease, error) {
 		}
 		r.todo, r.sent, r.uids = there, nil, nil
 		r.reader = s.NewFetchReader()
-		r.reader.Stream = true
+		r.reader.Stream = string(wholeMessageItem)
 		if err := s.openWith(r.folder, func() error { return r.ask(s) }); err != nil {
 			return err
 		}
@@ -363,19 +365,19 @@ func (r *rawLoop) next(s *session) (RawMessage, error) {
 		if err != nil {
 			return RawMessage{}, err
 		}
-		if len(m.Sections) > 0 && m.UID == 0 {
+		section := m.Section(string(wholeMessageItem))
+		if section != nil && m.UID == 0 {
 			return RawMessage{}, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
 		}
 		i := slices.IndexFunc(r.uids, func(uids []imap.UID) bool { return contains(uids, m.UID) })
 		if i < 0 {
 			continue
 		}
-		if len(m.Sections) == 0 || m.Sections[0].Size == 0 && m.Sections[0].Name == "BODY[]" {
+		if section == nil || section.Size == 0 && isWhole(*section) {
 			// Or it is a change of flags, and the body is still to come.
-			r.expect(m.UID, len(m.Sections) > 0)
+			r.expect(m.UID, section != nil)
 			continue
 		}
-		section := m.Sections[0]
 		r.strike(i, m.UID)
 		msg := RawMessage{UID: m.UID, Size: section.Size}
 		if m.Body != nil {
@@ -425,7 +427,7 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 		}
 		r.cmd = s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + section + ")")
 		r.reader = s.NewFetchReader()
-		r.reader.Stream = true
+		r.reader.Stream = section
 		if err := r.reader.Add(r.cmd); err != nil {
 			return err
 		}
@@ -449,6 +451,8 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 					return err
 				case err != nil:
 					return err
+				case there:
+					return fmt.Errorf("%w: the server did not send %s of UID %d", ErrProtocol, section, uid)
 				}
 				return fmt.Errorf("%w: UID %d in %s", ErrNotFound, uid, f.name)
 			}
@@ -456,10 +460,11 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 				return err
 			}
 			there = there || m.UID == uid
-			if len(m.Sections) == 0 || m.UID != 0 && m.UID != uid {
+			found := m.Section(section)
+			if found == nil || m.UID != 0 && m.UID != uid {
 				continue
 			}
-			if m.UID == uid && m.Sections[0].Size == 0 && section == string(wholeMessageItem) {
+			if m.UID == uid && found.Size == 0 && section == string(wholeMessageItem) {
 				h.empty = true
 				continue
 			}
@@ -475,7 +480,7 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 			}
 			r.body = m.Body
 			if m.Body == nil {
-				r.held = bytes.NewReader(m.Sections[0].Data)
+				r.held = bytes.NewReader(found.Data)
 			}
 			return nil
 		}

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -451,6 +452,35 @@ func TestSilenceEndsAStreamAndSlowBytesDoNot(t *testing.T) {
 	}
 }
 
+func TestATimeOutTellsWhatTheServerHasSaid(t *testing.T) {
+	var silent atomic.Bool
+	_, f := readFrom(t, scripted.Options{Exists: 1, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID SEARCH": func(c *scripted.Conn, cmd scripted.Command) {
+			c.Send("* NO [ALERT] mailbox is being repaired", "* OK still here")
+			if silent.Load() {
+				c.Stall()
+			}
+			c.Answer(cmd)
+		},
+		"UID FETCH": func(c *scripted.Conn, _ scripted.Command) { c.Stall() },
+	}})
+	if _, err := f.Search(context.Background(), All()); err != nil {
+		t.Fatal(err)
+	}
+	f.client.Timeout = 100 * time.Millisecond
+	if _, err := f.Fetch(context.Background(), 101); !errors.Is(err, ErrTimeout) || strings.Contains(err.Error(), "repaired") {
+		t.Errorf("error %v, want a time-out without what was said before", err)
+	}
+	silent.Store(true)
+	_, err := f.Search(context.Background(), All())
+	if !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "the server had said NO mailbox is being repaired") {
+		t.Errorf("error %v", err)
+	}
+	if errors.As(err, new(*ServerError)) {
+		t.Errorf("%v is no refusal", err)
+	}
+}
+
 func TestFetchAllKeepsOrderAndSplits(t *testing.T) {
 	s, f := readFrom(t, scripted.Options{Exists: 120})
 	uids := uidsTo(120)
@@ -490,4 +520,76 @@ func TestReadingNeverSetsSeen(t *testing.T) {
 			t.Errorf("%q was sent", bad)
 		}
 	}
+}
+
+func TestOnlyTheSectionThatWasAskedForIsTheMessage(t *testing.T) {
+	const text = "Subject: x\r\n\r\nhello\r\n"
+	other := "BODY[2.MIME] " + literal("Content-Type: text/html\r\n\r\n") + " BODY[1] \"other\""
+	for name, answer := range map[string]string{
+		"before it":              "* 1 FETCH (UID 101 " + other + " BODY[] " + literal(text) + ")\r\n",
+		"behind it":              "* 1 FETCH (UID 101 BODY[] " + literal(text) + " " + other + ")\r\n",
+		"before it and the UID":  "* 1 FETCH (" + other + " BODY[] " + literal(text) + " UID 101)\r\n",
+		"another piece of it":    "* 1 FETCH (UID 101 BODY[]<5> \"ct: x\" BODY[] " + literal(text) + ")\r\n",
+		"in the words of IMAP2":  "* 1 FETCH (UID 101 " + other + " RFC822 " + literal(text) + ")\r\n",
+		"with a needless origin": "* 1 FETCH (UID 101 " + other + " BODY[]<0> " + literal(text) + ")\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, f := readFrom(t, scripted.Options{Exists: 1, Handle: fetchAnswers(answer)})
+			n := 0
+			for m, err := range f.Raw(context.Background(), []imap.UID{101}) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				n++
+				if b, err := io.ReadAll(m.Body); string(b) != text || err != nil || m.Size != int64(len(text)) {
+					t.Errorf("Raw: %q of %d, %v", b, m.Size, err)
+				}
+			}
+			if n != 1 {
+				t.Errorf("Raw: %d messages", n)
+			}
+			r, err := f.Open(context.Background(), 101)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err := io.ReadAll(r); string(b) != text || err != nil {
+				t.Errorf("Open: %q, %v", b, err)
+			}
+			if m, err := f.Fetch(context.Background(), 101); err != nil || string(m.Raw) != text {
+				t.Errorf("Fetch: %v, %v", m, err)
+			}
+			for m, err := range f.FetchAll(context.Background(), []imap.UID{101}) {
+				if err != nil || string(m.Raw) != text {
+					t.Errorf("FetchAll: %v, %v", m, err)
+				}
+			}
+			if n := len(commandsLike(s, "UID FETCH")); n != 4 {
+				t.Errorf("%d commands, want one for each call", n)
+			}
+			usable(t, s, f, 1)
+		})
+	}
+}
+
+func TestPartsAreToldApartByTheirNames(t *testing.T) {
+	s, f := readFrom(t, scripted.Options{Exists: 1, Handle: fetchAnswers(`* 1 FETCH (UID 101 BODY[2.MIME] "x: y" BODY[HEADER] ` +
+		literal("Subject: x\r\n\r\n") + ` BODY[1] "wrong" BODY[2] "right" BODY[TEXT] "too much" ` +
+		`BODYSTRUCTURE (("text" "plain" NIL NIL NIL "7bit" 5 1)("text" "html" NIL NIL NIL "7bit" 5 1) "mixed"))` + "\r\n")})
+	if part, err := f.FetchPart(context.Background(), 101, "2"); err != nil || string(part.Data) != "right" {
+		t.Errorf("FetchPart: %v, %v", part, err)
+	}
+	if h, err := f.FetchHeader(context.Background(), 101); err != nil || h.Get("Subject") != "x" {
+		t.Errorf("FetchHeader: %v, %v", h, err)
+	}
+	if r, err := f.OpenPart(context.Background(), 101, "2"); err != nil {
+		t.Error(err)
+	} else if b, err := io.ReadAll(r); string(b) != "right" || err != nil {
+		t.Errorf("OpenPart: %q, %v", b, err)
+	}
+	for _, m := range list(t, f, UIDs(101), ItemHeader, "BODY.PEEK[TEXT]") {
+		if got := m.Extra.Other; len(got) != 1 || got["BODY[TEXT]"] != "too much" || m.Extra.Header.Get("Subject") != "x" {
+			t.Errorf("Messages: %q, %v", got, m.Extra.Header)
+		}
+	}
+	usable(t, s, f, 1)
 }

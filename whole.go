@@ -48,9 +48,9 @@ func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 		sized := false
 		parts := make(map[string][]byte)
 		err := s.fetchEach(f, []imap.UID{h.uid}, "RFC822.SIZE "+form.items, func(m *wire.Fetched) {
-			for _, section := range m.Sections {
-				if slices.Contains(form.parts, section.Name) {
-					parts[section.Name] = section.Data
+			for _, name := range form.parts {
+				if section := m.Section(name); section != nil {
+					parts[name] = section.Data
 				}
 			}
 			if m.Items&wire.ItemSize != 0 {
@@ -122,8 +122,11 @@ func (l *loop) hollow(e *entry) bool {
 	if !l.whole || e.tried || e.info == nil || e.flagsOnly() && !e.there || e.have&wire.ItemSize != 0 && e.info.Size == 0 {
 		return false
 	}
-	return !slices.ContainsFunc(e.sections, func(s wire.Section) bool { return s.Name == "BODY[]" && s.Size > 0 })
+	return !slices.ContainsFunc(e.sections, func(s wire.Section) bool { return isWhole(s) && s.Size > 0 })
 }
+
+// isWhole reports whether a section is the whole message.
+func isWhole(s wire.Section) bool { return wire.Answers(string(wholeMessageItem), s.Name) }
 
 // refill gets the first message of a chunk of which nothing has come another
 // way, and reports whether there was one.
@@ -135,7 +138,7 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 	e := &c.entries[i]
 	e.tried = true
 	raw, err := s.wholeAgain(l.folder, hollow{uid: c.uids[i], size: e.info.Size,
-		empty: len(e.sections) >= l.sections, there: e.there})
+		empty: len(e.sections) >= len(l.sections), there: e.there})
 	switch {
 	case errors.Is(err, ErrNotFound):
 		l.held -= e.size
@@ -146,7 +149,7 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 		return true, err
 	default:
 		section := wire.Section{Name: "BODY[]", Size: int64(len(raw)), Data: raw}
-		e.sections = slices.DeleteFunc(e.sections, func(s wire.Section) bool { return s.Name == section.Name })
+		e.sections = slices.DeleteFunc(e.sections, isWhole)
 		e.sections = append(e.sections, section)
 		e.size += section.Size
 		l.held += section.Size

@@ -23,7 +23,9 @@ func benchmarkFetch(b *testing.B, n int, stream bool, line func(i int) string) {
 		c := NewConn(spoken{r: strings.NewReader(server.String())}, limits, new(Names), nil)
 		c.Begin(context.Background(), 0, false)
 		r := c.NewFetchReader()
-		r.Stream = stream
+		if stream {
+			r.Stream = "BODY.PEEK[]"
+		}
 		err := r.Add(c.Command("UID FETCH").Raw("1:* (X)"))
 		got := 0
 		for ; err == nil; got++ {

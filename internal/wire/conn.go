@@ -58,13 +58,15 @@ type Conn struct {
 	answers  int      // responses since Begin other than BYE
 	resp     Response // the one read last
 
-	bye     *Status     // the server's BYE, if it said so
-	caps    imap.CapSet // nil: unknown
-	utf8    bool        // in quoted strings: UTF8=ACCEPT is enabled, or IMAP4rev2 is all there is
-	secrets []string    // not to be repeated in logs and errors
-	names   *Names
-	mailbox *Mailbox // the open one; nil: none
-	guest   *Guest   // go-imap, once it has moved in
+	bye      *Status     // the server's BYE, if it said so
+	warning  Status      // its NO, BAD or ALERT that came last since Begin, no command's answer
+	caps     imap.CapSet // nil: unknown
+	utf8     bool        // in quoted strings: UTF8=ACCEPT is enabled, or IMAP4rev2 is all there is
+	secrets  []string    // not to be repeated in logs and errors
+	names    *Names
+	mailbox  *Mailbox // the open one; nil: none
+	removals int      // responses that told of removed messages
+	guest    *Guest   // go-imap, once it has moved in
 }
 
 // NewConn takes over a freshly made transport. names is shared by all
@@ -141,7 +143,7 @@ func (c *Conn) NetConn() net.Conn { return c.nc }
 // Err returns why the connection is unusable, or nil.
 func (c *Conn) Err() error {
 	if c.lost == nil {
-		c.lost = c.cause()
+		c.lost = c.warned(c.cause())
 	}
 	return c.lost
 }
@@ -160,10 +162,18 @@ func (c *Conn) fail(err error) error {
 		if cause := c.cause(); cause != nil {
 			err = cause
 		}
-		c.lost = err
+		c.lost = c.warned(err)
 	}
 	c.Abort(c.lost)
 	return c.lost
+}
+
+// warned adds to a time-out what the server said before it fell silent.
+func (c *Conn) warned(err error) error {
+	if c.warning.Type == "" || !errors.Is(err, ErrTimeout) {
+		return err
+	}
+	return fmt.Errorf("%w; the server had said %s %s", err, c.warning.Type, c.warning.Text)
 }
 
 // fill reads more bytes behind the unread ones.

@@ -83,12 +83,14 @@ var errMalformed = errors.New("malformed")
 type FetchReader struct {
 	c    *Conn
 	cmds []*Command
-	// Stream makes bodies come as Fetched.Body instead of in memory.
-	Stream bool
+	// Stream makes the body section that this item asks for come as
+	// Fetched.Body instead of in memory, and be the last of its response.
+	Stream string
 
 	msg    Fetched
 	open   bool // msg's response is not yet at its end
 	nested int  // parentheses open around the next item
+	era    int  // of msg's sequence number
 	body   Body
 	memory int64 // bytes of msg's bodies held in memory
 	flags  flagReader
@@ -110,6 +112,10 @@ func (r *FetchReader) Add(cmd *Command) error {
 // Text returns the length of the response read last, without bodies. What is
 // parsed from it takes several times as much memory.
 func (r *FetchReader) Text() int64 { return r.c.resp.text }
+
+// Era returns a number that grows whenever a message is removed from the folder:
+// the same sequence number means the same message in one era only.
+func (r *FetchReader) Era() int { return r.c.removals }
 
 // Pending returns the number of commands that are not done.
 func (r *FetchReader) Pending() int {
@@ -172,11 +178,16 @@ func (f *Fetched) reset() {
 }
 
 func (r *FetchReader) begin(resp *Response) {
+	before, uid := r.msg.Seq, r.msg.UID
 	r.msg.reset()
 	r.msg.Seq = resp.Num
-	if resp.Name == "UIDFETCH" { // RFC 9586
+	switch {
+	case resp.Name == "UIDFETCH": // RFC 9586
 		r.msg.Seq, r.msg.UID, r.msg.Items = 0, imap.UID(resp.Num), ItemUID
+	case resp.Num == before && r.era == r.c.removals:
+		r.msg.UID = uid // of the response before, on the same message
 	}
+	r.era = r.c.removals
 	r.open, r.nested, r.memory = true, 0, 0
 	r.c.resp.accept('(')
 }

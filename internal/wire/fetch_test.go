@@ -133,7 +133,7 @@ func TestMessagesLargerThanTheLimitCanBeStreamed(t *testing.T) {
 
 	c = said(server)
 	r = c.NewFetchReader()
-	r.Stream = true
+	r.Stream = "BODY.PEEK[]"
 	if err := r.Add(c.Command("UID FETCH")); err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,7 @@ func TestTheSectionsOfAMessageShareTheLimit(t *testing.T) {
 func TestABodyThatWasLeftIsSkipped(t *testing.T) {
 	c := said("* 1 FETCH (UID 1 BODY[] {9}\r\n* BYE no\r\n)\r\n* 2 FETCH (UID 2 BODY[] {2}\r\nhi)\r\nk1 OK done\r\n")
 	r := c.NewFetchReader()
-	r.Stream = true
+	r.Stream = "BODY.PEEK[]"
 	if err := r.Add(c.Command("UID FETCH")); err != nil {
 		t.Fatal(err)
 	}

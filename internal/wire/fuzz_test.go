@@ -65,7 +65,9 @@ func FuzzResponses(f *testing.F) {
 
 func fetchAll(t *testing.T, c *Conn, stream bool) {
 	r := c.NewFetchReader()
-	r.Stream = stream
+	if stream {
+		r.Stream = "BODY.PEEK[]"
+	}
 	if err := r.Add(c.Command("UID FETCH").Raw("1:* (UID)")); err != nil {
 		t.Fatal(err)
 	}

@@ -47,7 +47,7 @@ func (g *guard) progress() {
 // connection makes no progress although somebody waits for it. A timeout of
 // zero or less is none.
 func (c *Conn) Begin(ctx context.Context, timeout time.Duration, silence bool) {
-	c.nresp, c.answers = 0, 0
+	c.nresp, c.answers, c.warning = 0, 0, Status{}
 	c.guard.begin(ctx, timeout, silence)
 }
 

@@ -113,7 +113,9 @@ func TestALiteralCutShortIsAnError(t *testing.T) {
 		for _, stream := range []bool{false, true} {
 			c := said(whole[:cut])
 			r := c.NewFetchReader()
-			r.Stream = stream
+			if stream {
+				r.Stream = "BODY.PEEK[]"
+			}
 			err := r.Add(c.Command("UID FETCH"))
 			for err == nil {
 				var m *Fetched

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -48,6 +49,53 @@ func sectionName(b []byte) string {
 	return s
 }
 
+// Answers reports whether a section of this name is what an item asks for, be it
+// in the words of IMAP2 or with a needless origin, but not another piece of it.
+func Answers(item, name string) bool {
+	if before, behind, _ := strings.Cut(item, ".PEEK"); strings.HasPrefix(name, before) && name[len(before):] == behind {
+		return true // nearly always
+	}
+	asked, from := splitOrigin(sectionName([]byte(item)))
+	sent, origin := splitOrigin(sectionName([]byte(name)))
+	return plainSection(asked) == plainSection(sent) && (origin == from || origin == "" || origin == "0" && from == "")
+}
+
+// splitOrigin cuts BODY[]<5.10>, as a program asks, or BODY[]<5>, as a server
+// answers, behind the bracket, and returns the 5, too.
+func splitOrigin(name string) (section, origin string) {
+	section, piece, _ := strings.Cut(name, "<")
+	origin, _, _ = strings.Cut(strings.TrimSuffix(piece, ">"), ".")
+	return section, origin
+}
+
+// plainSection leaves out which fields of the header there are, and blanks.
+func plainSection(name string) string {
+	switch name {
+	case "RFC822":
+		return "BODY[]"
+	case "RFC822.HEADER":
+		return "BODY[HEADER]"
+	case "RFC822.TEXT":
+		return "BODY[TEXT]"
+	}
+	name, _, _ = strings.Cut(name, "(")
+	return strings.ReplaceAll(name, " ", "")
+}
+
+// Section returns the section that an item asks for, or nil. One that is alone in
+// its response is taken for it: servers spell names in their own ways.
+func (f *Fetched) Section(item string) *Section {
+	if len(f.Sections) == 1 && !strings.Contains(item, "<") {
+		return &f.Sections[0]
+	}
+	for i := range slices.Backward(f.Sections) {
+		if Answers(item, f.Sections[i].Name) {
+			return &f.Sections[i]
+		}
+	}
+	return nil
+}
+
 // section reads the value of a body section. It is a literal where framing has
 // stopped, or a quoted string, or NIL.
 func (r *FetchReader) section(name string) (streaming bool, err error) {
@@ -57,7 +105,7 @@ func (r *FetchReader) section(name string) (streaming bool, err error) {
 	if resp.body >= 0 && p.lastLiteral() {
 		r.msg.Sections = append(r.msg.Sections, Section{Name: name, Size: resp.body})
 		r.body = Body{r: r, left: resp.body}
-		if r.Stream && r.msg.UID != 0 {
+		if r.Stream != "" && r.msg.UID != 0 && Answers(r.Stream, name) {
 			r.msg.Body = &r.body
 			return true, nil
 		}
@@ -84,7 +132,7 @@ func (p *Parser) lastLiteral() bool {
 }
 
 // hold reads a body into memory. While streaming that is done for messages
-// whose UID comes behind their body (Exchange 2003).
+// whose UID comes behind their body (Exchange 2003), and for other sections.
 func (r *FetchReader) hold() error {
 	s := &r.msg.Sections[len(r.msg.Sections)-1]
 	if s.Size > r.c.lim.Message-r.memory {

@@ -80,7 +80,10 @@ func (c *Conn) observe(r *Response) {
 		if c.mailbox != nil && r.HasNum {
 			c.mailbox.Messages = r.Num
 		}
+	case "VANISHED":
+		c.removals++
 	case "EXPUNGE":
+		c.removals++
 		if c.mailbox != nil && r.HasNum && c.mailbox.Messages > 0 {
 			c.mailbox.Messages--
 		}
@@ -100,6 +103,9 @@ func (c *Conn) observeStatus(r *Response) {
 		// Nobody waits long for one that forgets to.
 		interrupt := c.Interrupter()
 		time.AfterFunc(byePatience, func() { interrupt(&ByeError{Status: copied, Err: io.ErrUnexpectedEOF}) })
+	}
+	if r.Tag == "" && (s.Type == "NO" || s.Type == "BAD" || s.CodeName() == "ALERT") {
+		c.warning = s
 	}
 	switch s.CodeName() {
 	case "CAPABILITY":
