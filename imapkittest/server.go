@@ -50,7 +50,8 @@ type Options struct {
 	// taken from the Date field, and lines may end in a bare LF. Folders are
 	// UTF-8 names with "/" between levels; INBOX always exists, and so do
 	// the folders above each folder. Drafts, Sent, Archive, Trash and Junk
-	// get their special use (RFC 6154).
+	// get their special use (RFC 6154). A message with a line in its header that
+	// is no field is an error: the server could not hand it out.
 	Messages map[string]fs.FS
 
 	// Mechanisms lists the authentication mechanisms to offer; nil means

@@ -471,7 +471,7 @@ func TestMissingCapabilitiesAreReallyMissing(t *testing.T) {
 	}
 	full.must("SELECT INBOX")
 	bare.must("SELECT INBOX")
-	for _, command := range []string{"UID COPY 1 Trash", "APPEND Trash {2+}\r\nxy"} {
+	for _, command := range []string{"UID COPY 1 Trash", "APPEND Trash {2+}\r\n\r\n"} {
 		if lines := full.must(command); !strings.Contains(strings.Join(lines, " "), "UID ") {
 			t.Errorf("%s: %q lacks the UID", command, lines)
 		}
@@ -481,9 +481,21 @@ func TestMissingCapabilitiesAreReallyMissing(t *testing.T) {
 	}
 }
 
+func TestMessagesThatCouldNotBeHandedOutAreRefused(t *testing.T) {
+	s := start(t, Options{})
+	const broken = "no field\r\nSubject: x\r\n\r\ntext\r\n"
+	if uid, err := s.Deliver("INBOX", []byte(broken)); err == nil {
+		t.Errorf("delivered as %d", uid)
+	}
+	w := loggedInWire(t, s)
+	if lines := w.do("APPEND INBOX {30+}\r\n" + broken); !strings.HasPrefix(lines[0], "x NO [CANNOT]") {
+		t.Errorf("appended: %q", lines)
+	}
+}
+
 func TestRefusedLiteralsKeepTheConversationInStep(t *testing.T) {
 	w := loggedInWire(t, start(t, Options{}))
-	if lines := w.do("APPEND Nowhere {2+}\r\nxy"); !strings.HasPrefix(lines[0], "x NO [TRYCREATE]") {
+	if lines := w.do("APPEND Nowhere {2+}\r\n\r\n"); !strings.HasPrefix(lines[0], "x NO [TRYCREATE]") {
 		t.Errorf("unknown folder: %q", lines)
 	}
 	if lines := w.do("APPEND INBOX {999999999}"); !strings.HasPrefix(lines[0], "x NO [TOOBIG]") {
@@ -496,7 +508,7 @@ func TestRefusedLiteralsKeepTheConversationInStep(t *testing.T) {
 	if line := w.line(); !strings.HasPrefix(line, "+ ") {
 		t.Fatalf("got %q, want an invitation", line)
 	}
-	w.send("x ID NIL\r\nx LOGOUT\r\n\r\n")
+	w.send("\r\nx LOGOUT\r\nx NOOP\r\n\r\n")
 	if lines := w.answer(); !strings.HasPrefix(lines[len(lines)-1], "x OK [APPENDUID") {
 		t.Errorf("a literal full of commands: %q", lines)
 	}

@@ -108,6 +108,9 @@ func (s *session) Append(name string, r imap.LiteralReader, opts *imap.AppendOpt
 	} else if n < r.Size() {
 		return nil, fmt.Errorf("%w: %d bytes of a message of %d", io.ErrUnexpectedEOF, n, r.Size())
 	}
+	if err := servable(text.Bytes()); err != nil {
+		return nil, refusal(imap.ResponseCodeCannot, err.Error())
+	}
 	data, err := s.UserSession.Append(name, literal{&text, r.Size()}, opts)
 	if err != nil || !s.srv.has(imap.CapUIDPlus) {
 		return nil, err

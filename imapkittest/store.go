@@ -17,6 +17,7 @@ import (
 	"github.com/emersion/go-imap/v2/imapserver"
 	"github.com/emersion/go-imap/v2/imapserver/imapmemserver"
 	_ "github.com/emersion/go-message/charset" // the memory server decodes what it searches
+	"github.com/emersion/go-message/textproto"
 )
 
 const (
@@ -116,12 +117,24 @@ func flagsInName(file string) []imap.Flag {
 
 func (s *store) deliver(name string, message []byte, flags []imap.Flag) (imap.UID, error) {
 	message = withCRLF(message)
+	if err := servable(message); err != nil {
+		return 0, err
+	}
 	opts := &imap.AppendOptions{Flags: flags, Time: dateOf(message)}
 	data, err := s.user.Append(name, bytes.NewReader(message), opts)
 	if err != nil {
 		return 0, err
 	}
 	return data.UID, nil
+}
+
+// servable returns an error for a message that the memory server would keep and
+// then hand out as an empty one.
+func servable(message []byte) error {
+	if _, err := textproto.ReadHeader(bufio.NewReader(bytes.NewReader(message))); err != nil {
+		return fmt.Errorf("a message with a header that this server cannot serve: %w", err)
+	}
+	return nil
 }
 
 // withCRLF ends every line in CRLF.
