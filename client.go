@@ -276,6 +276,10 @@ func (c *Client) Format(s fmt.State, verb rune) { io.WriteString(s, c.String()) 
 // LogValue implements [slog.LogValuer].
 func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
+// MarshalText implements [encoding.TextMarshaler], so that the JSON of what holds
+// a Client has no password either.
+func (c *Client) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
 func (c *Client) debug(msg string, args ...any) {
 	if c.Logger != nil {
 		c.Logger.Debug(msg, args...)

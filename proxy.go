@@ -133,6 +133,9 @@ func (p SOCKSProxy) Format(s fmt.State, verb rune) { io.WriteString(s, p.String(
 // LogValue returns String, so that no log handler shows the password.
 func (p SOCKSProxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
+// MarshalText returns String, for JSON and its like.
+func (p SOCKSProxy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
 // String returns kind and address, e.g. "http://127.0.0.1:3128".
 func (p HTTPProxy) String() string {
 	if p.TLS != nil {
@@ -146,6 +149,9 @@ func (p HTTPProxy) Format(s fmt.State, verb rune) { io.WriteString(s, p.String()
 
 // LogValue returns String, so that no log handler shows the password.
 func (p HTTPProxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
+
+// MarshalText returns String, for JSON and its like.
+func (p HTTPProxy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
 // withoutUserInfo guards against credentials in an Addr, where they have no
 // business but where a whole URL may have been put by mistake.

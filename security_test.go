@@ -6,11 +6,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/imapkit/imapkit"
 	"github.com/imapkit/imapkit/internal/scripted"
@@ -192,6 +194,29 @@ func TestNoSecretIsLoggedOrQuoted(t *testing.T) {
 				t.Error("nothing was logged, so nothing was tested")
 			}
 		})
+	}
+}
+
+func TestNoSecretIsInTheJSONOfWhatHoldsAClient(t *testing.T) {
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("started", "program", struct{ Mail, SOCKS, HTTP any }{
+		&imapkit.Client{Host: "imap.example.com", Username: "ada", Password: "secret",
+			Proxy: imapkit.SOCKSProxy{Addr: "proxy:1080", Username: "p", Password: "secret"}},
+		imapkit.SOCKSProxy{Addr: "proxy:1080", Username: "p", Password: "secret"},
+		&imapkit.HTTPProxy{Addr: "proxy:3128", Username: "p", Password: "secret"},
+	})
+	for _, want := range []string{"imap.example.com", "proxy:1080", "proxy:3128"} {
+		if text := log.String(); strings.Contains(text, "secret") || !strings.Contains(text, want) {
+			t.Errorf("%s in %s", want, text)
+		}
+	}
+}
+
+func TestAClientIsReadFromJSON(t *testing.T) {
+	var c imapkit.Client
+	err := json.Unmarshal([]byte(`{"Host": "imap.example.com", "Username": "ada", "Password": "secret", "Timeout": 5000000000}`), &c)
+	if err != nil || c.Host != "imap.example.com" || c.Password != "secret" || c.Timeout != 5*time.Second {
+		t.Errorf("%v, error %v", &c, err)
 	}
 }
 
