@@ -44,8 +44,8 @@ const (
 	// A). [Client.Username] is the identity asked for, empty: the
 	// certificate's own.
 	AuthExternal AuthMechanism = "EXTERNAL"
-	// AuthAnonymous logs in as nobody (RFC 4505). [Client.Username] is left
-	// as a trace.
+	// AuthAnonymous logs in as nobody (RFC 4505), only where it is named in
+	// [Client.Auth]. [Client.Username] is left as a trace.
 	AuthAnonymous AuthMechanism = "ANONYMOUS"
 	// AuthLoginCommand is the LOGIN command of IMAP itself (RFC 9051 section
 	// 6.2.3), which sends user name and password.
@@ -157,8 +157,6 @@ func (c *Client) wanted(secure bool) []AuthMechanism {
 		return []AuthMechanism{AuthOAuthBearer, AuthXOAUTH2}
 	case c.Password == "" && secure && c.TLS.hasClientCertificate():
 		return []AuthMechanism{AuthExternal}
-	case c.Password == "" && c.Username == "":
-		return []AuthMechanism{AuthAnonymous}
 	case secure:
 		return passwordsOverTLS
 	default:
