@@ -106,7 +106,5 @@ func (p *Pages) arrived(ctx context.Context) ([]imap.UID, error) {
 	if last == math.MaxUint32 {
 		return nil, nil
 	}
-	// "n:*" always has the newest message, even if that is older than n.
-	found, err := p.folder.Search(ctx, And(word(fmt.Sprintf("UID %d:*", last+1)), p.query))
-	return slices.DeleteFunc(found, func(uid imap.UID) bool { return uid <= last }), err
+	return p.folder.Search(ctx, And(UIDRange(last+1, 0), p.query))
 }

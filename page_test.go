@@ -18,11 +18,11 @@ type growingServer struct{ uids []imap.UID }
 func (g *growingServer) start(t *testing.T) (*scripted.Server, *Folder) {
 	return readFrom(t, scripted.Options{Handle: map[string]func(*scripted.Conn, scripted.Command){
 		"UID SEARCH": func(c *scripted.Conn, cmd scripted.Command) {
-			first := imap.UID(0)
-			fmt.Sscanf(cmd.Args, "UID %d:*", &first)
+			var first, below imap.UID
+			fmt.Sscanf(cmd.Args, "UID %d:* NOT UID 1:%d", &first, &below)
 			var found strings.Builder
 			for i, uid := range g.uids {
-				if uid >= first || i == len(g.uids)-1 {
+				if uid > below && (uid >= first || i == len(g.uids)-1) {
 					fmt.Fprintf(&found, " %d", uid)
 				}
 			}

@@ -29,6 +29,8 @@ type node struct {
 	d    time.Duration
 	n    int64
 	uids []imap.UID
+	low  imap.UID
+	high imap.UID
 	err  error
 }
 
@@ -47,6 +49,7 @@ const (
 	kindSince       // internal date at t or later, to the instant
 	kindAge         // internal date at most d ago
 	kindUIDs        // these UIDs
+	kindRange       // the UIDs from low to high, 0 being "*"
 )
 
 var (
@@ -287,6 +290,15 @@ func UIDs(uids ...imap.UID) Query {
 	return Query{&node{kind: kindUIDs, uids: ascending(uids)}}
 }
 
+// UIDRange matches the messages with UIDs from first to last, if there are any;
+// if last is 0, all from first on: what has come since another one was seen.
+func UIDRange(first, last imap.UID) Query {
+	if first == 0 || last != 0 && first > last {
+		return invalid("there is no range of UIDs from %d to %d", first, last)
+	}
+	return Query{&node{kind: kindRange, low: first, high: last}}
+}
+
 // ascending returns a sorted copy without duplicates.
 func ascending(uids []imap.UID) []imap.UID {
 	sorted := slices.Clone(uids)
@@ -464,19 +476,26 @@ func (n *node) add(cmd *wire.Command, encode func(string) string) {
 		cmd.Raw("YOUNGER").Number(uint64(n.d / time.Second))
 	case kindUIDs:
 		cmd.Raw("UID").Raw(string(appendSet(nil, n.uids)))
+	case kindRange:
+		switch {
+		case n.high != 0:
+			cmd.Raw(fmt.Sprintf("UID %d:%d", n.low, n.high))
+		case n.low == 1:
+			cmd.Raw("UID 1:*")
+		default: // "n:*" always has the newest message, even if that is older than n
+			cmd.Raw(fmt.Sprintf("UID %d:* NOT UID 1:%d", n.low, n.low-1))
+		}
 	}
 }
 
 // addOne appends the tree as a single key.
 func (n *node) addOne(cmd *wire.Command, encode func(string) string) {
-	if n.kind != kindAnd {
+	if n.kind != kindAnd && n.kind != kindRange {
 		n.add(cmd, encode)
 		return
 	}
 	cmd.Open()
-	for _, sub := range n.subs {
-		sub.add(cmd, encode)
-	}
+	n.add(cmd, encode)
 	cmd.Close()
 }
 

@@ -141,6 +141,10 @@ func searchByText(t *testing.T, ctx context.Context, f *imapkit.Folder, all []im
 		"line break": {imapkit.Subject("x\r\ny"), nil},
 		"no UIDs":    {imapkit.UIDs(), nil},
 		"many UIDs":  {imapkit.And(imapkit.To("bob"), imapkit.UIDs(sparse...)), everySecond(all)},
+		"range":      {imapkit.And(imapkit.UIDRange(all[3], all[20]), imapkit.From("ann1")), all[10:20]},
+		"since":      {imapkit.UIDRange(all[40], 0), all[40:]},
+		"no news":    {imapkit.UIDRange(all[47]+1, 0), nil},
+		"not since":  {imapkit.Or(imapkit.Not(imapkit.UIDRange(all[4], 0)), imapkit.UIDRange(all[46], 4294967295)), slices.Concat(all[:4], all[46:])},
 		"SentOn":     {imapkit.SentOn(time.Date(2026, 3, 10, 0, 0, 0, 0, time.UTC)), all},
 	} {
 		got, err := f.Search(ctx, tc.query)

@@ -87,6 +87,12 @@ func (f *Folder) search(ctx context.Context, verb string, q Query, run func(*ses
 
 // find searches, exactly.
 func (s *session) find(f *Folder, root *node) ([]imap.UID, error) {
+	if s.confusesUIDs() {
+		var err error
+		if root, err = s.withoutRanges(f, root); err != nil {
+			return nil, err
+		}
+	}
 	root, err := s.prepared(root)
 	if err != nil {
 		return nil, err
@@ -95,6 +101,24 @@ func (s *session) find(f *Folder, root *node) ([]imap.UID, error) {
 		return nil, s.open(f)
 	}
 	return s.findInPieces(f, root)
+}
+
+// withoutRanges replaces ranges of UIDs by the UIDs that are in them.
+func (s *session) withoutRanges(f *Folder, root *node) (*node, error) {
+	ranges := false
+	root.visit(func(n *node) { ranges = ranges || n.kind == kindRange })
+	if !ranges {
+		return root, nil
+	}
+	all, err := s.findExactly(f, matchAll)
+	return root.rewrite(true, func(n *node, _ bool) *node {
+		if n.kind != kindRange {
+			return n
+		}
+		return UIDs(slices.DeleteFunc(slices.Clone(all), func(uid imap.UID) bool {
+			return uid < n.low || n.high != 0 && uid > n.high
+		})...).root()
+	}), err
 }
 
 // prepared returns a query that this server understands, in its simplest form.
@@ -120,11 +144,8 @@ func (s *session) supported(root *node) (*node, error) {
 			}
 		}
 	})
-	within, confused := s.Caps().Has(imap.CapWithin), s.confusesUIDs()
+	within := s.Caps().Has(imap.CapWithin)
 	return root.rewrite(true, func(n *node, _ bool) *node {
-		if confused && n.kind == kindWord && strings.HasPrefix(n.key, "UID ") {
-			return matchAll // see Pages.arrived, which looks at the UIDs in any case
-		}
 		if n.kind == kindAge && (!within || n.d < time.Second) {
 			return &node{kind: kindSince, t: now.Add(-n.d)}
 		}

@@ -33,6 +33,12 @@ func TestAServerThatConfusesUIDsGetsOnlyThoseThatMessagesHave(t *testing.T) {
 		{"search", "ID NAMESPACE UNSELECT", func(f *imapkit.Folder) (any, error) {
 			return f.Search(limited(t), imapkit.And(imapkit.UIDs(uids...), imapkit.Unseen()))
 		}, []string{list, "UID SEARCH UNSEEN"}, "[101]"},
+		{"search in a range", "ID NAMESPACE UNSELECT", func(f *imapkit.Folder) (any, error) {
+			return f.Search(limited(t), imapkit.And(imapkit.UIDRange(102, 0), imapkit.Unseen()))
+		}, []string{list, list, "UID SEARCH UNSEEN"}, "[102]"},
+		{"search in an empty range", "ID NAMESPACE UNSELECT", func(f *imapkit.Folder) (any, error) {
+			return f.Search(limited(t), imapkit.And(imapkit.UIDRange(103, 0), imapkit.Unseen()))
+		}, []string{list}, "[]"},
 		{"search without UIDs", "ID NAMESPACE UNSELECT", func(f *imapkit.Folder) (any, error) {
 			return f.Search(limited(t), imapkit.Unseen())
 		}, []string{"UID SEARCH UNSEEN"}, "[101 102]"},
