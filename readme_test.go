@@ -41,6 +41,7 @@ var (
 	pool   *x509.CertPool
 	certs  []tls.Certificate
 	uids   []imap.UID
+	last   imap.UID
 	file   io.Reader
 	size   int64
 	err    error
