@@ -38,7 +38,8 @@ const (
 // (MULTIAPPEND, RFC 3502), and where it takes literals without being asked
 // (LITERAL+, or LITERAL- for short ones, RFC 7888) many commands are sent ahead
 // of its answers. So reports may come a good while after their messages. At most
-// about a megabyte is held in memory.
+// about a megabyte is held in memory. A Body has been read when the next message
+// is asked for: it may be that of a [Folder.Raw] loop, which has its own connection.
 //
 // A message that cannot be sent, or that the server refuses ([*ServerError]),
 // takes no other with it, and the loop goes on: servers take all messages of a

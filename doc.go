@@ -1,4 +1,4 @@
-// Package imapkit is an IMAP client for programs that read, follow or change
+// Package imapkit is an IMAP client for programs that read or change
 // mailboxes on servers they do not control.
 //
 //	client := &imapkit.Client{Host: "imap.example.com", Username: "ada", Password: "…"}
@@ -7,7 +7,9 @@
 //		if err != nil {
 //			return err
 //		}
-//		fmt.Println(m.UID, m.Envelope.Subject)
+//		if m.Envelope != nil { // else m.Err tells why
+//			fmt.Println(m.UID, m.Envelope.Subject)
+//		}
 //	}
 //
 // A [Client] is used like an http.Client: fill in its fields, call its methods.

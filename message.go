@@ -67,12 +67,23 @@ type Attachment struct {
 	Inline bool
 	// Part is the number of the part as in IMAP's section numbers: "2.1".
 	Part string
-	// Data is the content, decoded; text is not converted to UTF-8. It may
-	// share memory with Raw.
+	// Data is the content, decoded; text is not converted to UTF-8 (see
+	// [Attachment.Text]). It may share memory with Raw.
 	Data []byte
 	// Err says why Data is not, or not wholly, decoded; nil if it is. It is a
 	// [*PartError].
 	Err error
+}
+
+// Text returns Data as UTF-8 with bare LF line ends, as [Message].Text is: read
+// in the charset that Params name, or else HTML itself. With an error, which is
+// a [*PartError], the text is what could be made of it.
+func (a *Attachment) Text() (string, error) {
+	text, err := mimetree.DecodeText(a.ContentType, a.Params["charset"], a.Data)
+	if err != nil {
+		err = &PartError{Part: a.Part, Err: err}
+	}
+	return text, err
 }
 
 // A PartError says what is wrong with one part of a message.

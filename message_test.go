@@ -333,6 +333,29 @@ func TestHostileMailIsParsedInLinearTime(t *testing.T) {
 	}
 }
 
+func TestTextOfAnAttachmentIsReadInItsCharset(t *testing.T) {
+	for name, tt := range map[string]struct {
+		contentType, charset, data, want string
+		bad                              bool
+	}{
+		"named":       {"text/plain", "iso-8859-1", "gr\xfcn\r\nblau\r\n", "grün\nblau\n", false},
+		"Chinese":     {"text/csv", "gb18030", "\xc4\xe3\xba\xc3", "你好", false},
+		"unlabelled":  {"text/plain", "", "gr\xc3\xbcn", "grün", false},
+		"HTML itself": {"text/html", "", "<meta charset=koi8-r>\xf0", "<meta charset=koi8-r>П", false},
+		"unknown":     {"text/plain", "x-mine", "gr\xc3\xbcn", "grün", true},
+	} {
+		a := Attachment{Part: "2", ContentType: tt.contentType, Data: []byte(tt.data)}
+		if tt.charset != "" {
+			a.Params = map[string]string{"charset": tt.charset}
+		}
+		text, err := a.Text()
+		var part *PartError
+		if text != tt.want || errors.As(err, &part) != tt.bad {
+			t.Errorf("%s: %q, %v, want %q", name, text, err, tt.want)
+		}
+	}
+}
+
 func TestPartsAreCounted(t *testing.T) {
 	const parts = 12000
 	m := parseMessage([]byte("Content-Type: multipart/mixed; boundary=A\r\n\r\n"+

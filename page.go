@@ -12,7 +12,9 @@ import (
 // Pages leafs through the messages of a folder, newest first, as a mail program
 // shows them. It remembers which messages there are, not their numbers, so that
 // mail that arrives or goes away meanwhile moves nothing from one page to
-// another. It may not be used from several goroutines at once.
+// another. It may not be used from several goroutines at once. A program that
+// keeps nothing between two pages searches, cuts the UIDs itself, and gives them
+// to [Folder.Messages], in two round trips.
 //
 // The first page costs a search and a fetch, every further one a single round
 // trip.

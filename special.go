@@ -11,8 +11,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// ErrNoFolder is returned when the account has no folder for a special use.
-var ErrNoFolder = errors.New("imapkit: no such folder")
+// ErrNoFolder is returned when the account has no folder for a special use. A
+// name that is no folder's is a [*ServerError] instead.
+var ErrNoFolder = errors.New("imapkit: no folder for this use")
 
 // specialNames are the names, as foldName makes them, that mail servers and
 // programs give to folders for a special use: first those in English.

@@ -106,7 +106,7 @@ func TestTrashMovesToTheTrashFolder(t *testing.T) {
 		{"gone, another there", map[string][]string{"LIST": {bin, other}, "UID MOVE": {"OK done", "NO [TRYCREATE] no", "OK done"}},
 			nil, []string{list, toBin, toBin, list, toOther}, ""},
 		{"gone, none there", map[string][]string{"LIST": {bin, "OK done"}, "UID MOVE": {"OK done", "NO [TRYCREATE] no"}},
-			nil, []string{list, toBin, toBin, list}, "no such folder"},
+			nil, []string{list, toBin, toBin, list}, "no folder for this use"},
 		{"refused, for another reason", map[string][]string{"LIST": {bin}, "UID MOVE": {"OK done", "NO [OVERQUOTA] full"}},
 			nil, []string{list, toBin, toBin, list}, "OVERQUOTA"},
 		{"cut", map[string][]string{"LIST": {bin}, "UID MOVE": {"OK done", "cut"}},

@@ -53,7 +53,7 @@ func (p TLSPolicy) hint(err error) string {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) {
 		if strings.HasPrefix(string(record.RecordHeader[:]), "* ") {
-			return "the server greets in clear text: this port wants SecurityStartTLS or SecurityAuto"
+			return "the server greets in clear text: this port wants STARTTLS"
 		}
 		return "the server's answer is not TLS"
 	}

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/imapkit/imapkit"
 	"github.com/imapkit/imapkit/examples/internal/example"
@@ -23,12 +24,15 @@ const freshToken = "fresh-token"
 
 // A tokenSource remembers a token until it is refused.
 type tokenSource struct {
+	mu     sync.Mutex
 	cached string
 	fetch  func(context.Context) (string, error)
 }
 
 // Token implements imapkit.TokenSource.
 func (s *tokenSource) Token(ctx context.Context, refresh bool) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if refresh || s.cached == "" {
 		token, err := s.fetch(ctx)
 		if err != nil {

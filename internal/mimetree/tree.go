@@ -309,12 +309,18 @@ func (p *parser) guess() string {
 // an error, the text is what could be made of it.
 func (p *Part) Text() (string, error) {
 	b, err := DecodeTransfer(p.Encoding, p.Body)
+	text, charsetErr := DecodeText(p.Type, p.Params.Get("charset"), b)
+	return text, errors.Join(err, charsetErr)
+}
+
+// DecodeText is [Part.Text] for content whose transfer encoding is undone.
+func DecodeText(mediaType, label string, b []byte) (string, error) {
 	decode := charset.Decode
-	if p.Type == "text/html" {
+	if mediaType == "text/html" {
 		decode = charset.DecodeHTML
 	}
-	text, charsetErr := decode(p.Params.Get("charset"), b)
-	return bareLF(text), errors.Join(err, charsetErr)
+	text, err := decode(label, b)
+	return bareLF(text), err
 }
 
 // bareLF is strings.ReplaceAll without its pass to count.
