@@ -17,8 +17,9 @@ import (
 )
 
 var (
-	recordedTag     = regexp.MustCompile(`(?m)^A1 `)
-	recordedVerdict = regexp.MustCompile(`(?m)^A1 (OK|NO|BAD)`)
+	recordedTag     = regexp.MustCompile(`(?m)^(\x00*)A1 `)
+	recordedTagOf   = regexp.MustCompile(`(?i)(\(TAG "?)A1("?[ )])`)
+	recordedVerdict = regexp.MustCompile(`(?mi)^\x00*A1 (OK|NO|BAD)`)
 )
 
 // TestRecordedResponsesThroughTheClient gives each recorded response to a
@@ -39,26 +40,40 @@ func TestRecordedResponsesThroughTheClient(t *testing.T) {
 			continue
 		}
 		t.Run(c.Name, func(t *testing.T) {
-			s, f := readFrom(t, scripted.Options{Exists: 1, Handle: map[string]func(*scripted.Conn, scripted.Command){
-				recordedCommand(c): replayOnce(c),
-			}})
+			s, f := replayed(t, c)
 			if diff := run(f); diff != "" {
 				t.Errorf("%s: %s: %s\n%q", c.Server, c.Why, diff, c.Response)
 			}
-			conn := 1
-			if c.Name == "body-bye-in-the-middle" {
-				conn = 2 // a server that has said good-bye is not asked again
-			}
-			usable(t, s, f, conn)
+			usable(t, s, f.client.Folder("INBOX"), connsAfter(c))
 		})
 	}
+}
+
+// replayed returns a server that answers as recorded, and a folder on it.
+func replayed(t *testing.T, c recorded.Case) (*scripted.Server, *Folder) {
+	return readFrom(t, scripted.Options{Exists: 1, Caps: "IMAP4rev1 " + kindsRecorded[c.Command].caps,
+		Handle: map[string]func(*scripted.Conn, scripted.Command){recordedCommand(c): replayOnce(c)}})
+}
+
+// connsAfter is how many connections have been made when the next call is over:
+// a server that has said good-bye is not asked again.
+func connsAfter(c recorded.Case) int {
+	for rest := c.Response; len(rest) > 0; {
+		response := wholeResponse(rest)
+		if bytes.HasPrefix(response, []byte("* BYE ")) {
+			return 2
+		}
+		rest = rest[len(response):]
+	}
+	return 1
 }
 
 // recordedCommand is the command that the response is given to: what comes
 // unasked may come at any time.
 func recordedCommand(c recorded.Case) string {
-	if c.Command == "UID FETCH" {
-		return "UID FETCH"
+	name, _, _ := strings.Cut(c.Command, " RETURN")
+	if _, other := kindsRecorded[c.Command]; other || c.Command == "UID FETCH" {
+		return name
 	}
 	return "UID SEARCH"
 }
@@ -72,17 +87,21 @@ func replayOnce(c recorded.Case) func(*scripted.Conn, scripted.Command) {
 			return
 		}
 		first = false
+		c.Response = recordedTagOf.ReplaceAll(c.Response, []byte("${1}"+cmd.Tag+"${2}"))
 		if !recordedVerdict.Match(c.Response) || c.Name == "body-looks-like-responses" {
 			conn.SendRaw(string(c.Response))
 			conn.OK(cmd.Tag, "done")
 			return
 		}
-		conn.SendRaw(string(recordedTag.ReplaceAll(c.Response, []byte(cmd.Tag+" "))))
+		conn.SendRaw(string(recordedTag.ReplaceAll(c.Response, []byte("${1}"+cmd.Tag+" "))))
 	}
 }
 
 // runRecorded returns how to check a case, or nil if it is about something else.
 func runRecorded(c recorded.Case, want recorded.Want) func(*Folder) string {
+	if kind, other := kindsRecorded[c.Command]; other && !c.BrokenLiteral {
+		return kind.run(c, want)
+	}
 	switch {
 	case c.BrokenLiteral:
 		return nil

@@ -89,7 +89,7 @@ func TestDecodeRefusesUnknownKeys(t *testing.T) {
 }
 
 func TestEveryResponseBeginsLikeOne(t *testing.T) {
-	begin := regexp.MustCompile(`^(\* ?|\+|A1 | +|\r\n|\[|[0-9]+ |[A-Z]+[0-9]* )`)
+	begin := regexp.MustCompile(`^\x00*(\* ?|\+|A1 | +|\r\n|\[|[0-9]+ |[A-Z][A-Za-z]*[0-9]* )`)
 	for _, c := range load(t) {
 		if !begin.Match(c.Response) {
 			t.Errorf("%s: %s: begins with %.20q", c.File, c.Name, c.Response)

@@ -431,13 +431,21 @@ func (c *Conn) step() (*Response, error) {
 	return resp, c.checkLimit(resp)
 }
 
-// checkLimit returns the error of a response that was read as it came.
+// checkLimit returns the error of a response that was read as it came, or with
+// which somebody gave the connection up.
 func (c *Conn) checkLimit(resp *Response) error {
 	if resp.lines != nil && resp.lines.err != nil {
 		return resp.lines.err
 	}
-	return nil
+	return c.lost
 }
+
+// Fail gives the connection up because of what the server has sent. It is for
+// the On field of a command, which then fails with this error.
+func (c *Conn) Fail(why error) { c.fail(why) }
+
+// Len returns how many bytes a response has that is not read as it comes.
+func (r *Response) Len() int64 { return r.text }
 
 // dispatch completes the command that a tagged response belongs to and offers
 // an untagged one to the commands under way.

@@ -59,7 +59,7 @@ type Conn struct {
 	resp     Response // the one read last
 
 	bye      *Status     // the server's BYE, if it said so
-	warning  Status      // its NO, BAD or ALERT that came last since Begin, no command's answer
+	words    string      // last since Begin: of an untagged NO, BAD or ALERT, or of what is no response
 	caps     imap.CapSet // nil: unknown
 	utf8     bool        // in quoted strings: UTF8=ACCEPT is enabled, or IMAP4rev2 is all there is
 	secrets  []string    // not to be repeated in logs and errors
@@ -143,7 +143,7 @@ func (c *Conn) NetConn() net.Conn { return c.nc }
 // Err returns why the connection is unusable, or nil.
 func (c *Conn) Err() error {
 	if c.lost == nil {
-		c.lost = c.warned(c.cause())
+		c.lost = c.timedOut(c.cause())
 	}
 	return c.lost
 }
@@ -162,18 +162,29 @@ func (c *Conn) fail(err error) error {
 		if cause := c.cause(); cause != nil {
 			err = cause
 		}
-		c.lost = c.warned(err)
+		c.lost = c.timedOut(err)
 	}
 	c.Abort(c.lost)
 	return c.lost
 }
 
-// warned adds to a time-out what the server said before it fell silent.
-func (c *Conn) warned(err error) error {
-	if c.warning.Type == "" || !errors.Is(err, ErrTimeout) {
+// timedOut adds to a time-out what the server said before it fell silent.
+func (c *Conn) timedOut(err error) error {
+	if errors.Is(err, ErrTimeout) {
+		return c.withWords(err)
+	}
+	return err
+}
+
+// mostWords is how many bytes of a server's words an error repeats that are not
+// the answer to a command.
+const mostWords = 500
+
+func (c *Conn) withWords(err error) error {
+	if c.words == "" {
 		return err
 	}
-	return fmt.Errorf("%w; the server had said %s %s", err, c.warning.Type, c.warning.Text)
+	return fmt.Errorf("%w; the server had said %.*s", err, mostWords, c.words)
 }
 
 // fill reads more bytes behind the unread ones.
@@ -226,9 +237,9 @@ func (c *Conn) explain(err error) error {
 		return &ByeError{Status: *c.bye, Err: err}
 	}
 	if errors.Is(err, io.EOF) {
-		return fmt.Errorf("imapkit: connection closed by the server: %w", io.ErrUnexpectedEOF)
+		return c.withWords(fmt.Errorf("imapkit: connection closed by the server: %w", io.ErrUnexpectedEOF))
 	}
-	return fmt.Errorf("imapkit: connection lost: %w", err)
+	return c.withWords(fmt.Errorf("imapkit: connection lost: %w", err))
 }
 
 // A ByeError is the loss of a connection that the server announced.

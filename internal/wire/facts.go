@@ -111,6 +111,9 @@ func (r *Response) MyRights() (rights imap.RightSet, ok bool) {
 		return nil, false
 	}
 	s, _, ok := p.str()
+	for ok && !p.end() { // of a name with blanks and without quotes
+		s, _, ok = p.str()
+	}
 	return imap.RightSet(string(s)), ok
 }
 

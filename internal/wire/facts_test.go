@@ -57,6 +57,7 @@ func TestWhatServersTellOfThemselves(t *testing.T) {
 		{`ID ("name" "Mailer" "VERSION" "1" "vendor" NIL "x" "y")`, "Mailer|1|"},
 		{"ID (\"name\" {6}\r\nMai\"er)", `Mai"er||`},
 		{`ID NIL`, "||"},
+		{`ID ("name" "Mailer" "version" "1" )`, "Mailer|1|"},
 		{`ID ("name"`, "none"},
 
 		{`QUOTA "" (STORAGE 10 512 message 3 4)`, `"" map[MESSAGE:{3 4} STORAGE:{10 512}]`},
@@ -65,9 +66,12 @@ func TestWhatServersTellOfThemselves(t *testing.T) {
 		{`QUOTA root (STORAGE 10 -1 X-OTHER 1 2)`, `"root" map[X-OTHER:{1 2}]`},
 		{`QUOTA root (STORAGE 18446744073709551615 1)`, `"root" map[STORAGE:{9223372036854775807 1}]`},
 		{`QUOTA root (STORAGE 1)`, "none"},
+		{`QUOTA "" (STORAGE  10  512 )`, `"" map[STORAGE:{10 512}]`},
+		{`QUOTA NIL (STORAGE 10 1000)`, `"" map[STORAGE:{10 1000}]`},
 
 		{`MYRIGHTS INBOX lrs`, "lrs"},
 		{`MYRIGHTS "a b" ""`, ""},
+		{`MYRIGHTS Sent Items lrs`, "lrs"},
 		{`MYRIGHTS`, "none"},
 
 		{`ACL INBOX bob lr "al ice" "lrs"`, "map[al ice:lrs bob:lr]"},

@@ -213,6 +213,19 @@ func TestBlanksBeforeAResponse(t *testing.T) {
 	}
 }
 
+func TestNULBytesBetweenResponses(t *testing.T) {
+	for padding, want := range map[int]error{1: nil, 100: nil, mostPadding: nil, 3 * mostPadding: ErrProtocol} {
+		nul := strings.Repeat("\x00", padding)
+		c := said(nul + "* SEARCH 4 5\r\n" + nul + "k1 OK done\r\n" + nul)
+		var found SearchResult
+		cmd := c.Command("UID SEARCH")
+		cmd.On = found.Collect(cmd)
+		if err := c.Run(cmd); !errors.Is(err, want) || want == nil && found.Len() != 2 {
+			t.Errorf("%d bytes: found %d, %v", padding, found.Len(), err)
+		}
+	}
+}
+
 func TestALiteralAnnouncedWithinALineIsText(t *testing.T) {
 	m := fetchedOne(t, `X-A {3} X-B {4}`+"\r\nabcd UID 7")
 	if m.UID != 7 || m.Other["X-A"] != "{3}" || m.Other["X-B"] != "{4}\r\nabcd" {

@@ -74,7 +74,22 @@ func (p *Parser) flagName() []byte {
 			return s
 		}
 	}
-	return p.atom()
+	return p.backslashed()
+}
+
+// backslashed reads an atom, but only up to a backslash within one that begins
+// with a backslash: home.pl leaves out blanks between flags.
+func (p *Parser) backslashed() []byte {
+	p.spaces()
+	before := p.b
+	a := p.atom()
+	if len(a) > 1 && a[0] == '\\' {
+		if i := bytes.IndexByte(a[1:], '\\'); i > 0 {
+			p.b = before[1+i:]
+			return before[:1+i]
+		}
+	}
+	return a
 }
 
 // flag returns a system flag in the spelling of RFC 9051, a keyword as it came.

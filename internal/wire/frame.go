@@ -88,16 +88,31 @@ const (
 	mostBlanks = 256
 )
 
+// mostPadding is how many NUL bytes may stand before a response.
+const mostPadding = 1 << 20
+
+// skipPadding skips NUL bytes, which some servers send between responses, and
+// returns how many there were.
+func (c *Conn) skipPadding() (n int) {
+	for c.r < c.w && c.buf[c.r] == 0 {
+		c.r++
+		n++
+	}
+	return n
+}
+
 func (c *Conn) frameNext(fill func() error) (*Response, error) {
+	padding := c.skipPadding()
 	num, fetchSize := fetchHead(c.buf[c.r:c.w])
 	isFetchHead := fetchSize > 0
 	for !isFetchHead && !recognizable(c.buf[c.r:c.w]) {
-		if c.w-c.r >= head+mostBlanks {
-			return nil, fmt.Errorf("%w: a response begins with more than %d blanks", ErrProtocol, mostBlanks)
+		if padding > mostPadding || c.w-c.r >= head+mostBlanks {
+			return nil, fmt.Errorf("%w: a response begins with too many blanks or NUL bytes", ErrProtocol)
 		}
 		if err := fill(); err != nil {
 			return nil, err
 		}
+		padding += c.skipPadding()
 	}
 	if c.nresp++; c.nresp > c.lim.Responses {
 		return nil, fmt.Errorf("%w: more than %d responses to one command", ErrLimit, c.lim.Responses)
@@ -124,6 +139,9 @@ func (c *Conn) frameNext(fill func() error) (*Response, error) {
 	c.r += length
 	if !resp.parseHead() {
 		c.debug("skipped what is no response", resp.Parser.rest())
+		if line := bytes.TrimSpace(c.buf[c.r-length : c.r]); len(line) > 0 {
+			c.words = c.Redact(string(line[:min(len(line), mostWords)]))
+		}
 		return nil, errJunk
 	}
 	if c.secrets != nil && resp.Tag != "+" && resp.Status.CodeName() != "CAPABILITY" {
@@ -295,6 +313,11 @@ func (r *Response) parseHead() bool {
 	if p.accept('+') {
 		r.Tag = "+"
 		r.Status.Text = string(bytes.TrimPrefix(p.rest(), []byte(" ")))
+		return true
+	}
+	if p.peek() == '[' { // Exchange: a response code and nothing before it
+		r.Name = "OK"
+		r.Status = parseStatus(r.Name, p.rest())
 		return true
 	}
 	if !p.accept('*') {

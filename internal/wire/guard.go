@@ -25,6 +25,7 @@ type guard struct {
 	why     error // first reason for Abort
 	timer   *time.Timer
 	op      int           // number of the operation under way
+	what    string        // it is for; "": nobody wants to know
 	limit   time.Duration // of this operation
 	silence bool          // limit counts silence only
 	stop    func() bool   // ends the watch on the context
@@ -47,7 +48,7 @@ func (g *guard) progress() {
 // connection makes no progress although somebody waits for it. A timeout of
 // zero or less is none.
 func (c *Conn) Begin(ctx context.Context, timeout time.Duration, silence bool) {
-	c.nresp, c.answers, c.warning = 0, 0, Status{}
+	c.nresp, c.answers, c.words = 0, 0, ""
 	c.guard.begin(ctx, timeout, silence)
 }
 
@@ -56,6 +57,13 @@ func (c *Conn) Begin(ctx context.Context, timeout time.Duration, silence bool) {
 func (c *Conn) End() {
 	c.guard.end()
 	c.release()
+}
+
+// For says what the connection is used for from now on. Time-outs name it.
+func (g *guard) For(what string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.what = what
 }
 
 func (g *guard) begin(ctx context.Context, timeout time.Duration, silence bool) {
@@ -102,7 +110,7 @@ func (g *guard) expire(op int) {
 			return
 		}
 	}
-	g.cutShort(op, fmt.Errorf("%w: no answer within %v", ErrTimeout, g.limit))
+	g.cutShort(op, fmt.Errorf("%w: %s: no answer within %v", ErrTimeout, g.what, g.limit))
 }
 
 // cutShort is Abort for the operation op, if that is still under way: a timer or

@@ -63,6 +63,10 @@ func mailboxName(raw []byte, names *Names, utf8Enabled bool) string {
 	return names.Decode(string(raw), utf8Enabled)
 }
 
+// mostAttrs is how many attributes of a folder are kept: each is compared with
+// all others, and there are two dozen.
+const mostAttrs = 256
+
 // mailboxAttrs reads a list of attributes, or NIL.
 func (p *Parser) mailboxAttrs() ([]imap.MailboxAttr, bool) {
 	if !p.accept('(') {
@@ -70,12 +74,12 @@ func (p *Parser) mailboxAttrs() ([]imap.MailboxAttr, bool) {
 	}
 	var attrs []imap.MailboxAttr
 	for !p.accept(')') {
-		a := p.atom()
+		a := p.backslashed()
 		if len(a) == 0 {
 			return nil, false
 		}
 		// Some servers send an empty attribute, or one twice.
-		if attr := mailboxAttr(a); attr != `\` && !slices.Contains(attrs, attr) {
+		if attr := mailboxAttr(a); attr != `\` && len(attrs) < mostAttrs && !slices.Contains(attrs, attr) {
 			attrs = append(attrs, attr)
 		}
 	}

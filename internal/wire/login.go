@@ -42,11 +42,11 @@ func (c *Conn) Greeting() (Status, error) {
 // is nothing to wait for.
 func (c *Conn) expectIMAP() error {
 	for {
-		line, _, whole := bytes.Cut(bytes.TrimLeft(c.buf[c.r:c.w], "\r\n"), []byte("\n"))
+		line, _, whole := bytes.Cut(bytes.TrimLeft(c.buf[c.r:c.w], "\r\n\x00"), []byte("\n"))
 		switch {
 		case len(line) > 0 && (line[0] == '*' || line[0] == ' '): // IceWarp has begun with " NO"
 			return nil
-		case whole || len(line) > 200 || c.w-c.r > 4<<10:
+		case whole || len(line) > 200 || c.w-c.r > 256:
 			line = line[:min(len(line), 200)]
 			return c.fail(fmt.Errorf("%w: this is no IMAP server, it greets with %q", ErrProtocol, bytes.TrimSpace(line)))
 		}

@@ -17,6 +17,7 @@ type Names struct {
 	mu  sync.Mutex
 	raw map[givenName]string   // as the server spells it, where Encode would not find out
 	got map[givenName]struct{} // names of which Encode finds the server's spelling
+	len int                    // bytes of what is remembered
 }
 
 // A givenName is a name as programs see it. Servers that were asked for UTF-8
@@ -26,8 +27,11 @@ type givenName struct {
 	utf8 bool
 }
 
-// mostNames bounds what a server can make us remember.
-const mostNames = 100_000
+// mostNames and mostNameBytes bound what a server can make us remember.
+const (
+	mostNames     = 100_000
+	mostNameBytes = 16 << 20
+)
 
 // unsendable are the characters that no name given by a program may have.
 const unsendable = "\x00\r\n"
@@ -63,11 +67,13 @@ func (n *Names) Decode(raw string, utf8Enabled bool) string {
 		case irregular, seen:
 			name, regular = encodeUTF7(name), false // longer each time: there is an ampersand in it
 			continue
-		case len(n.raw)+len(n.got) >= mostNames:
+		case len(n.raw)+len(n.got) >= mostNames || n.len >= mostNameBytes:
 		case regular:
 			n.got[key] = struct{}{}
+			n.len += len(name)
 		default:
 			n.raw[key] = raw
+			n.len += len(name) + len(raw)
 			if !utf8.ValidString(raw) { // which is no name in the other spelling either
 				n.raw[givenName{name, !utf8Enabled}] = raw
 			}

@@ -113,6 +113,15 @@ func TestWhatAServerMakesUsRememberIsBounded(t *testing.T) {
 	if n := len(names.raw) + len(names.got); n > mostNames {
 		t.Errorf("%d names", n)
 	}
+	names = Names{}
+	long := strings.Repeat("&", 1<<20)
+	for i := range 100 {
+		names.Decode(fmt.Sprintf("%d%s", i, long), false)
+		names.Decode(fmt.Sprintf("%d&AOQ-%s", i, long), false)
+	}
+	if n := len(names.raw) + len(names.got); n > 20 {
+		t.Errorf("%d names of a megabyte each", n)
+	}
 }
 
 func FuzzNamesOfSeveralFolders(f *testing.F) {

@@ -21,7 +21,7 @@ func isSection(name []byte) bool {
 	}
 	return hasPrefixFold(name, "BODY[") || hasPrefixFold(name, "BODY.PEEK[") ||
 		hasPrefixFold(name, "BINARY[") || hasPrefixFold(name, "BINARY.PEEK[") ||
-		equalFold(name, "RFC822") || equalFold(name, "RFC822.HEADER") || equalFold(name, "RFC822.TEXT")
+		equalFold(name, "RFC822") || equalFold(name, "RFC822[]") || equalFold(name, "RFC822.HEADER") || equalFold(name, "RFC822.TEXT")
 }
 
 // sectionName returns the name of a section as a program would ask for it: in
@@ -71,7 +71,7 @@ func splitOrigin(name string) (section, origin string) {
 // plainSection leaves out which fields of the header there are, and blanks.
 func plainSection(name string) string {
 	switch name {
-	case "RFC822":
+	case "RFC822", "RFC822[]":
 		return "BODY[]"
 	case "RFC822.HEADER":
 		return "BODY[HEADER]"

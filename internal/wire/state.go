@@ -105,7 +105,7 @@ func (c *Conn) observeStatus(r *Response) {
 		time.AfterFunc(byePatience, func() { interrupt(&ByeError{Status: copied, Err: io.ErrUnexpectedEOF}) })
 	}
 	if r.Tag == "" && (s.Type == "NO" || s.Type == "BAD" || s.CodeName() == "ALERT") {
-		c.warning = s
+		c.words = s.Type + " " + s.Text
 	}
 	switch s.CodeName() {
 	case "CAPABILITY":
