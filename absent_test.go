@@ -34,18 +34,18 @@ func (h hoard) fetch(c *scripted.Conn, cmd scripted.Command) {
 	set, items, _ := strings.Cut(args, " ")
 	says := "OK done"
 	uids := named(set)
-	if h.alone && strings.Contains(items, "BODY") && slices.ContainsFunc(uids, func(uid imap.UID) bool { return h.kept[uid] }) {
+	keptBack := slices.ContainsFunc(strings.Fields(strings.Trim(items, "()")), func(item string) bool {
+		return item != "UID" && !slices.Contains(h.always, item)
+	})
+	if h.alone && keptBack && slices.ContainsFunc(uids, func(uid imap.UID) bool { return h.kept[uid] }) {
 		c.Send(cmd.Tag + " " + h.says)
 		return
 	}
 	for _, uid := range uids {
 		given := func(item string) bool { return strings.Contains(items, item) }
-		if h.kept[uid] {
-			keptBack := func(item string) bool { return item != "UID" && !slices.Contains(h.always, item) }
-			if slices.ContainsFunc(strings.Fields(strings.Trim(items, "()")), keptBack) {
-				says = h.says
-				continue
-			}
+		if h.kept[uid] && keptBack {
+			says = h.says
+			continue
 		}
 		if h.gone[uid] {
 			continue
@@ -321,5 +321,8 @@ func TestAHeaderThatIsKeptBackIsNotCalledMissing(t *testing.T) {
 	}
 	if _, err := f.FetchPart(limited(t), 101, "1"); !errors.Is(err, imapkit.ErrProtocol) {
 		t.Errorf("a part that is kept back: %v", err)
+	}
+	if _, err := f.OpenRange(limited(t), 101, 0, 10); !errors.Is(err, imapkit.ErrProtocol) {
+		t.Errorf("a range that is kept back: %v", err)
 	}
 }

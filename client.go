@@ -17,7 +17,7 @@ import (
 	"github.com/imapkit/imapkit/internal/wire"
 )
 
-// A Client reads, follows and changes the mailbox of one account. It is used
+// A Client reads and changes the mailbox of one account. It is used
 // like an [net/http.Client]: fill in the fields, then call methods. Fields
 // must not change after the first call. Methods may be called from many
 // goroutines. No I/O happens before the first call that needs the server.
@@ -47,9 +47,10 @@ type Client struct {
 	// as configured here, so that names are resolved by the proxy.
 	Proxy proxy.ContextDialer
 
-	// Timeout bounds an operation; for streams (Messages, Fetch, FetchAll,
-	// Open, Raw, Append) the longest silence of the server instead. Zero
-	// means 60 seconds, negative none.
+	// Timeout bounds an operation, however many commands it takes. Where
+	// messages or parts of them are carried (Messages, Pages, Fetch…, Open…,
+	// Raw, Append…, Replace, Do) it bounds the longest silence of the server
+	// instead. Zero means 60 seconds, negative none.
 	Timeout time.Duration
 	// GreetingTimeout bounds the wait for the server's greeting. Zero means
 	// 10 seconds, negative none.
@@ -151,6 +152,7 @@ func (c *Client) attempt(ctx context.Context, op operation, fn func(*session) er
 			return nil, c.outcome(err)
 		}
 		s := l.s
+		s.For(op.what)
 		s.Begin(ctx, c.timeout(), op.stream)
 		s.current, s.used = false, false
 		if err = c.guarded(l, fn); err == nil {
@@ -242,7 +244,7 @@ func (c *Client) Capabilities(ctx context.Context) (imap.CapSet, error) {
 // Do lends one ready connection to fn, with folder opened when it is not "".
 // It is the way to what this package has no method for. The connection behind
 // the argument is this package's: it is already logged in, keeps the Client's
-// limits, time-outs (Timeout bounds the server's silence) and context, shows
+// limits, time-outs (Timeout bounds the server's silence, but for IDLE) and context, shows
 // go-imap only responses that it can read, and refuses commands that change
 // the log-in or the transport, and, for a [Client.ReadOnly] Client, all that
 // change something. fn must wait for the commands it starts, and not use the

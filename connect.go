@@ -312,6 +312,7 @@ func (s *session) startTLS(ctx context.Context, limit time.Duration) error {
 	if err != nil {
 		return err
 	}
+	s.For("TLS handshake")
 	s.Begin(ctx, limit, false)
 	defer s.End()
 	state, err := s.StartTLS(cfg)
@@ -325,6 +326,7 @@ func (s *session) startTLS(ctx context.Context, limit time.Duration) error {
 
 // greet waits for the greeting (RFC 9051 section 7.1).
 func (s *session) greet(ctx context.Context, way route) error {
+	s.For("greeting")
 	s.Begin(ctx, remaining(s.client.greetingTimeout(), s.late), false)
 	defer s.End()
 	status, err := s.Greeting()
@@ -361,8 +363,8 @@ func (s *session) greet(ctx context.Context, way route) error {
 
 // upgrade runs STARTTLS (RFC 9051 section 6.2.1).
 func (s *session) upgrade(ctx context.Context, way route, limit time.Duration) error {
-	timeout := s.client.timeout()
-	s.Begin(ctx, timeout, false)
+	s.For("STARTTLS")
+	s.Begin(ctx, s.client.timeout(), false)
 	defer s.End()
 	if s.Caps() == nil && !s.client.hasWorked(way) {
 		if _, err := s.askCaps(); err != nil {

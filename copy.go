@@ -117,7 +117,7 @@ func (s *session) copyOf(f *Folder, verb string, uids []imap.UID, to string) (co
 			if copied == nil {
 				copied = make(UIDMap)
 			}
-			pair(copied, from, dest)
+			pair(copied, uids, from, dest)
 		}
 	}
 	cmd.On = func(r *wire.Response) bool { // MOVE tells before the messages vanish
@@ -138,8 +138,9 @@ func (m *UIDMap) add(other UIDMap) {
 	maps.Copy(*m, other)
 }
 
-// pair matches two lists of UIDs, one to one.
-func pair(m UIDMap, from, to []wire.Range) {
+// pair matches two lists of UIDs, one to one. A server may name any number of
+// messages that were not asked for: not more of them are kept than of the others.
+func pair(m UIDMap, asked []imap.UID, from, to []wire.Range) {
 	next := func(list *[]wire.Range) (uint32, bool) {
 		if len(*list) == 0 {
 			return 0, false
@@ -160,7 +161,9 @@ func pair(m UIDMap, from, to []wire.Range) {
 		if !ok1 || !ok2 {
 			return
 		}
-		m[imap.UID(a)] = imap.UID(b)
+		if len(m) < len(asked) || contains(asked, imap.UID(a)) {
+			m[imap.UID(a)] = imap.UID(b)
+		}
 	}
 }
 

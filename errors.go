@@ -58,7 +58,8 @@ var (
 	ErrGreetingTimeout = wire.ErrGreetingTimeout
 
 	// ErrTimeout is returned when [Client.Timeout] or [Client.DialTimeout]
-	// has passed. It also matches [os.ErrDeadlineExceeded].
+	// has passed; the text tells what was waited for. It also matches
+	// [os.ErrDeadlineExceeded].
 	ErrTimeout = wire.ErrTimeout
 
 	// ErrUnknownOutcome is returned when the connection broke while a change

@@ -42,11 +42,13 @@ func (c *Client) ServerID(ctx context.Context) (*imap.IDData, error) {
 // (RFC 9208): [imap.QuotaResourceStorage] counts in KiB. What has no limit is
 // not among the resources. It returns [ErrNotSupported] without QUOTA.
 func (f *Folder) Quota(ctx context.Context) ([]imapclient.QuotaData, error) {
+	var held int64
 	return ask(ctx, f.client, f.about("GETQUOTAROOT"), imap.CapQuota,
 		func(s *session) *wire.Command { return s.Command("GETQUOTAROOT").Mailbox(f.name) },
-		func(_ *session, r *wire.Response, data *[]imapclient.QuotaData) bool {
+		func(s *session, r *wire.Response, data *[]imapclient.QuotaData) bool {
 			quota, ok := r.Quota()
 			if ok {
+				s.count(r, &held)
 				*data = append(*data, quota)
 			}
 			return ok || r.Name == "QUOTAROOT"

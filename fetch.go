@@ -1,8 +1,8 @@
 package imapkit
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -73,7 +73,8 @@ var wireItems = map[Item]wire.Items{
 }
 
 // MessageInfo is what was fetched of a message. Fields that were not asked for
-// are zero.
+// are zero. Text in an Envelope that is neither ASCII nor encoded is read as UTF-8
+// or else as windows-1252: only the message itself may tell its charset.
 type MessageInfo struct {
 	UID           imap.UID
 	SeqNum        uint32 // at the time of the response; other messages' removal changes it
@@ -141,8 +142,9 @@ const smallItems = wire.ItemUID | wire.ItemFlags | wire.ItemDate | wire.ItemSize
 // The messages stream in while the loop runs. Nothing is marked as read.
 //
 // A message with MessageInfo.Err set comes with a nil error; an error ends the
-// loop. Leaving the loop early is fine. Other calls may be made inside the
-// loop, also with one connection.
+// loop, and tells which message is the first that has not come. Leaving the loop
+// early is fine. Other calls may be made inside the loop, also with one
+// connection.
 func (f *Folder) Messages(ctx context.Context, q Query, items ...Item) iter.Seq2[*MessageInfo, error] {
 	return func(yield func(*MessageInfo, error) bool) {
 		l, err := f.newLoop(q, items)
@@ -192,6 +194,8 @@ func (f *Folder) newLoop(q Query, items []Item) (*loop, error) {
 			l.sections = append(l.sections, string(item))
 			l.whole = l.whole || item == wholeMessageItem
 			l.mostPerChunk = mostPerFetch
+		} else if bit == 0 {
+			l.others = true
 		}
 	}
 	root := q.root()
@@ -265,9 +269,7 @@ func (info *MessageInfo) fill(m *wire.Fetched) {
 	if len(m.Other) > 0 {
 		maps.Copy(info.other(), m.Other)
 	}
-	if m.Err != nil {
-		info.Err = errors.Join(info.Err, m.Err)
-	}
+	info.note(m.Err)
 }
 
 func (info *MessageInfo) fillExtensions(m *wire.Fetched) {
@@ -324,19 +326,25 @@ func (s *session) fetchEach(f *Folder, uids []imap.UID, items string, each func(
 	if err := r.Add(cmd); err != nil {
 		return err
 	}
+	var nameless error
 	for {
 		m, err := r.Next()
-		if err == io.EOF && gone(cmd.Status) {
-			return nil
-		}
-		if err == io.EOF {
-			return refusal(cmd)
-		}
-		if err != nil {
+		switch {
+		case err == io.EOF && gone(cmd.Status):
+			return nameless
+		case err == io.EOF:
+			return cmp.Or(refusal(cmd), nameless)
+		case err != nil:
 			return err
-		}
-		if _, asked := slices.BinarySearch(uids, m.UID); asked {
+		case contains(uids, m.UID):
 			each(m)
+		case m.UID == 0 && !m.FlagsOnly():
+			nameless = withoutUID(m)
 		}
 	}
+}
+
+// withoutUID is the error of a message that nobody can tell which it is.
+func withoutUID(m *wire.Fetched) error {
+	return fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
 }

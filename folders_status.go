@@ -54,6 +54,7 @@ type folderList struct {
 	folders  []FolderDetails
 	at       map[string]int  // by name
 	known    map[string]bool // folders whose status has come, or was refused
+	held     int64           // bytes of memory that folders take, roughly
 	complete bool            // there are no more folders
 }
 
@@ -72,7 +73,7 @@ func (l *folderList) fill(s *session, pattern string) error {
 		pattern = "*"
 	}
 	for lasting := false; ; {
-		l.folders, l.at, l.known = nil, make(map[string]int), make(map[string]bool)
+		l.folders, l.at, l.known, l.held = nil, make(map[string]int), make(map[string]bool), 0
 		err := s.run(l.commands(how, pattern)...)
 		if err == nil {
 			l.complete = true
@@ -152,6 +153,7 @@ func (l *folderList) take(r *wire.Response) bool {
 				f.Subscribed = !slices.Contains(entry.Attrs, imap.MailboxAttrNoSelect)
 			}
 		case f == nil:
+			l.s.count(r, &l.held)
 			l.at[entry.Name] = len(l.folders)
 			l.folders = append(l.folders, FolderDetails{
 				FolderInfo: FolderInfo{entry.Name, entry.Delim, entry.Attrs},

@@ -28,10 +28,12 @@ type loop struct {
 	items        []Item
 	wanted       wire.Items   // of items
 	sections     []string     // body sections among items
+	others       bool         // there are also items that wanted has no bit for
 	whole        bool         // the whole message is one of them
 	perChunk     int          // messages of the next chunk
 	mostPerChunk int          // which later ones do not exceed
 	query        *node        // still to be searched for; nil: the messages are planned
+	validity     uint32       // of the folder, as it was last
 	total        atomic.Int64 // messages planned; read by the program while recall may find it out
 
 	ctx  context.Context
@@ -50,12 +52,15 @@ type loop struct {
 	bodies []wire.Section // of the message handed out last
 	err    error          // after ready
 	stall  error          // after ready: the refusal of a server that throttles
+	// waiting is for that, since a message was handed out last; nil: not yet
+	waiting *patience
 
 	infos []MessageInfo // of which so many are
 	used  int           // used
 	spare []entry       // of a chunk that is done
 
-	refused int // messages in a row that the server does not part with
+	refused int // messages in a row that the server has refused
+	barren  int // chunks in a row of which it has refused everything
 }
 
 // A chunk is what one command asks for.
@@ -67,7 +72,8 @@ type chunk struct {
 	next     int // entries before this one have been handed out
 	cmd      *wire.Command
 	saved    *answer // the search whose result it asks for, until that is known
-	sought   bool    // what the command has left out has been asked for again
+	sought   bool    // what the command has left out has been asked for again,
+	came     bool    // of the chunk something has come,
 	err      error   // and why that was in vain
 }
 
@@ -76,6 +82,7 @@ type entry struct {
 	info     *MessageInfo // nil: nothing has come
 	have     wire.Items   // what has come, readable or not
 	bad      wire.Items   // what was not readable
+	more     bool         // something has come beside flags, which servers also send unasked
 	sections []wire.Section
 	size     int64 // its share of held
 	era      int   // in which its sequence number is valid
@@ -127,9 +134,13 @@ func (l *loop) step() (*MessageInfo, error) {
 		if l.given < len(l.ready) {
 			e := &l.ready[l.given]
 			l.given++
+			if len(l.sections) > 0 {
+				e.header()
+			}
 			info := e.info
 			l.bodies = e.sections
 			l.held -= e.size
+			l.waiting = nil
 			*e = entry{}
 			return info, nil
 		}
@@ -139,7 +150,10 @@ func (l *loop) step() (*MessageInfo, error) {
 		case l.err != nil:
 			return nil, l.err
 		case l.stall != nil:
-			l.err = l.folder.client.patience(l.ctx).outlast(l.stall)
+			if l.waiting == nil {
+				l.waiting = l.folder.client.patience(l.ctx)
+			}
+			l.err = l.stopped(l.waiting.outlast(l.stall))
 			l.stall = nil
 		case l.query == nil && len(l.todo) == 0 && len(l.sent) == 0:
 			return nil, io.EOF
@@ -152,6 +166,7 @@ func (l *loop) step() (*MessageInfo, error) {
 			if err != nil {
 				l.fail(err)
 			} else if info != nil {
+				l.waiting = nil
 				return info, nil
 			}
 		}
@@ -168,7 +183,7 @@ func (l *loop) fail(err error) {
 		l.stall = err
 		l.again()
 	} else {
-		l.err = l.folder.client.outcome(err)
+		l.err = l.folder.client.outcome(l.stopped(err))
 	}
 	l.detach()
 }
@@ -187,7 +202,7 @@ func (l *loop) attach() {
 		}
 		if err := l.pumpReady(s, true); err != nil {
 			l.again()
-			return err
+			return l.stopped(err)
 		}
 		return nil
 	})
@@ -319,6 +334,12 @@ func (l *loop) pump(s *session, ahead bool) (*MessageInfo, error) {
 	if c := l.sent[0]; c.saved != nil {
 		l.learnSaved(c)
 	}
+	if box := s.Mailbox(); box != nil && box.UIDValidity != l.validity {
+		l.validity = box.UIDValidity
+		if err := l.folder.sameAs(box); err != nil {
+			return nil, err
+		}
+	}
 	switch {
 	case err == nil:
 		if c := l.current(); l.isNext(c, m) {
@@ -448,7 +469,7 @@ func (l *loop) current() *chunk {
 // and nothing of its chunk has come out of order.
 func (l *loop) isNext(c *chunk, m *wire.Fetched) bool {
 	return c != nil && c.entries == nil && c.uids[c.next] == m.UID && len(l.sections) == 0 && len(m.Sections) == 0 &&
-		(m.Items|m.Bad)&l.wanted == l.wanted && m.Bad&repairable == 0
+		(m.Items|m.Bad)&l.wanted == l.wanted && m.Bad&repairable == 0 && !(l.others && m.FlagsOnly())
 }
 
 // newInfo cuts from a small slab, which saves most of the allocator's work. So
@@ -466,28 +487,16 @@ func (l *loop) handOut(c *chunk) {
 	current := c == l.current()
 	for current && c.next < len(c.entries) && (c.entries[c.next].given || l.complete(&c.entries[c.next])) {
 		if e := &c.entries[c.next]; !e.given {
-			l.deliver(e)
+			l.ready = append(l.ready, *e)
 			*e = entry{} // its body is the program's alone
 		}
 		c.next++
 	}
 }
 
-func (l *loop) deliver(e *entry) {
-	if len(l.sections) > 0 {
-		e.header()
-	}
-	l.ready = append(l.ready, *e)
-}
-
 func (l *loop) complete(e *entry) bool {
 	return e.info != nil && e.have&l.wanted == l.wanted && len(e.sections) >= len(l.sections) && e.bad&repairable == 0 &&
-		!l.hollow(e)
-}
-
-// flagsOnly reports whether a change of flags is all that has come.
-func (e *entry) flagsOnly() bool {
-	return e.have|e.bad == wire.ItemUID|wire.ItemFlags && len(e.sections) == 0
+		(e.more || !l.others) && !l.hollow(e)
 }
 
 // recall takes what is in flight into memory and gives the connection back. What

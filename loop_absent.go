@@ -15,7 +15,7 @@ import (
 
 // mostRefused is how many messages in a row a server may refuse until that is
 // taken to have nothing to do with the messages.
-const mostRefused = 20
+const mostRefused = 6
 
 // isRefusal reports whether a server has refused to fetch something, but not
 // because it does not understand the command, or wants to be asked later.
@@ -25,79 +25,14 @@ func (s *session) isRefusal(err error) bool {
 		s.Err() == nil && !isThrottled(err)
 }
 
-// chunkDone checks on a command that has ended and asks for more; io.EOF tells
-// that there is no more.
-func (r *rawLoop) chunkDone(s *session) error {
-	for len(r.sent) > 0 && r.sent[0].Done {
-		if err := r.settle(s, r.sent[0], r.uids[0]); err != nil {
-			return err
-		}
-		r.sent, r.uids = r.sent[1:], r.uids[1:]
-	}
-	if err := r.ask(s); err != nil {
-		return err
-	}
-	if len(r.sent) == 0 {
-		return io.EOF
-	}
-	return nil
-}
-
-// settle decides what becomes of the messages that a command has left out. One
-// that was refused because of some of them is sent anew with fewer.
-func (r *rawLoop) settle(s *session, cmd *wire.Command, left []imap.UID) error {
-	err := refusal(cmd)
-	switch {
-	case gone(cmd.Status):
-		return nil
-	case err != nil && !s.isRefusal(err):
-		return err
-	case err != nil && len(left) > 1:
-		r.perChunk = (len(left) + 1) / 2
-		r.todo = slices.Concat(left, r.todo)
-		return nil
-	case err == nil:
-		r.perChunk, r.refused = min(2*r.perChunk, mostPerFetch), 0
-	case len(left) == 1:
-		if r.refused++; r.refused > mostRefused {
-			return err
-		}
-	}
-	for _, uid := range left {
-		if _, told := r.hollow[uid]; !told {
-			r.absent = append(r.absent, uid)
-		}
-	}
-	return nil
-}
-
-// seek finds out which of the messages that were left out are there.
-func (r *rawLoop) seek(s *session) error {
-	for _, chunk := range s.measure().atMost(mostPerFetch).chunks(ascending(r.absent)) {
-		there, err := s.present(r.folder, chunk)
-		if err != nil && !s.isRefusal(err) {
-			return err
-		}
-		r.lost = errors.Join(r.lost, err)
-		for _, uid := range there {
-			r.expect(uid, false)
-		}
-		r.there = ascending(append(r.there, there...))
-	}
-	r.absent = nil
-	return nil
-}
-
-// absent returns the messages of a chunk of which nothing has come but, maybe, a
-// change of flags.
-func (l *loop) absent(c *chunk) []imap.UID {
-	if c.entries == nil {
-		return c.uids[c.next:]
-	}
+// absent returns those of some messages of a chunk of which nothing has come but,
+// maybe, a change of flags.
+func (l *loop) absent(c *chunk, uids []imap.UID) []imap.UID {
 	var absent []imap.UID
-	for i := c.next; i < len(c.entries); i++ {
-		if e := &c.entries[i]; !e.given && l.nothing(e) {
-			absent = append(absent, c.uids[i])
+	for _, uid := range uids {
+		i, _ := slices.BinarySearch(c.uids, uid)
+		if i >= c.next && (c.entries == nil || !c.entries[i].given && l.nothing(&c.entries[i])) {
+			absent = append(absent, uid)
 		}
 	}
 	return absent
@@ -106,34 +41,56 @@ func (l *loop) absent(c *chunk) []imap.UID {
 // nothing reports whether nothing is known of a message but, maybe, a change of
 // its flags.
 func (l *loop) nothing(e *entry) bool {
-	return e.info == nil || !e.there && e.flagsOnly() && l.wanted&^wire.ItemFlags != 0
+	return e.info == nil || !e.there && !e.more && (l.wanted&^wire.ItemFlags != 0 || len(l.sections) > 0 || l.others)
 }
 
 // mustSeek reports whether the end of a command leaves open what has become of
 // some messages.
 func (l *loop) mustSeek(c *chunk) bool {
 	status := c.cmd.Status
-	return c.cmd.Done && !c.sought && !gone(status) && (status.Type == "NO" || status.Type == "OK" && len(l.absent(c)) > 0)
+	return c.cmd.Done && !c.sought && !gone(status) &&
+		(status.Type == "NO" || status.Type == "OK" && len(l.absent(c, c.uids[c.next:])) > 0)
 }
 
 // seek asks for what a command has left out although it is there: Exchange says
 // OK and sends nothing of a message that it cannot convert, and Gmail and Yahoo
-// refuse a command for many messages because of one. It returns the refusal if
-// that remains unexplained.
+// refuse a command for many messages because of one. It returns the refusal of a
+// server that seems to refuse everything.
 func (l *loop) seek(s *session, c *chunk, refused error) error {
 	c.sought = true
-	absent := l.absent(c)
+	absent := l.absent(c, c.uids[c.next:])
 	if len(absent) == 0 { // some also say NO because of messages that are gone (RFC 2180 section 4.1.2)
+		l.refused = 0
 		return nil
 	}
-	there, err := s.present(l.folder, absent)
-	if s.isRefusal(err) {
-		return refused
+	if c.came = len(absent) < len(c.uids); c.came {
+		l.refused = 0
 	}
-	if err != nil {
+	there, err := s.present(l.folder, absent)
+	certain := err == nil
+	switch {
+	case s.isRefusal(err):
+		there, refused = absent, err
+	case err != nil && s.Err() == nil && c.lost > 0: // these are told as they came, without their UIDs
+		return nil
+	case err != nil:
 		return err
 	}
-	return l.askAgain(s, c, there)
+	if err := l.askAgain(s, c, there, certain); err != nil {
+		return err
+	}
+	switch {
+	case c.came || l.refused <= mostRefused && certain:
+		l.barren = 0
+		return nil
+	case !certain: // it says nothing at all, which has nothing to do with the messages
+		c.entries = nil
+		return refused
+	}
+	if l.barren++; l.barren > 1 {
+		return refused
+	}
+	return nil
 }
 
 // present returns those of ascending UIDs that belong to messages. It asks for
@@ -152,8 +109,10 @@ func (s *session) present(f *Folder, uids []imap.UID) ([]imap.UID, error) {
 }
 
 // askAgain asks for messages in ever smaller sets, until it is known which of
-// them do not come. Of those it asks for one item after the other.
-func (l *loop) askAgain(s *session, c *chunk, uids []imap.UID) error {
+// them do not come. Of those it asks for one item after the other. certain tells
+// that the messages are there. After too many refusals in a row, a set that is
+// refused is given up if its first and its last message are refused, too.
+func (l *loop) askAgain(s *session, c *chunk, uids []imap.UID, certain bool) error {
 	if len(uids) == 0 {
 		return nil
 	}
@@ -161,31 +120,80 @@ func (l *loop) askAgain(s *session, c *chunk, uids []imap.UID) error {
 	if refused != nil && !s.isRefusal(refused) {
 		return refused
 	}
-	absent := l.absent(c)
-	left := slices.DeleteFunc(slices.Clone(uids), func(uid imap.UID) bool { return !contains(absent, uid) })
+	left := l.absent(c, uids)
 	if len(left) < len(uids) {
-		l.refused = 0
+		c.came, l.refused = true, 0
 	}
-	if refused != nil && len(uids) > 1 {
-		half := (len(left) + 1) / 2
-		if err := l.askAgain(s, c, left[:half]); err != nil {
-			return err
+	if refused == nil || len(uids) == 1 {
+		for _, uid := range left {
+			if err := l.askPiecemeal(s, c, uid, refused, certain); err != nil {
+				return err
+			}
 		}
-		return l.askAgain(s, c, left[half:])
+		return nil
 	}
-	for _, uid := range left {
-		if err := l.askPiecemeal(s, c, uid, refused); err != nil {
-			return err
+	if n := len(left); l.refused > mostRefused && n > 2 {
+		for _, one := range [][]imap.UID{left[:1], left[n-1:]} {
+			if err := l.askAgain(s, c, one, certain); err != nil {
+				return err
+			}
+		}
+		if left = left[1 : n-1]; l.refused > mostRefused {
+			l.refuse(c, left, refused)
+			return nil
 		}
 	}
-	return nil
+	half := (len(left) + 1) / 2
+	if err := l.askAgain(s, c, left[:half], certain); err != nil {
+		return err
+	}
+	return l.askAgain(s, c, left[half:], certain)
 }
 
 // askPiecemeal takes what it gets of a message that does not come.
-func (l *loop) askPiecemeal(s *session, c *chunk, uid imap.UID, refused error) error {
-	if l.refused++; refused != nil && l.refused > mostRefused {
-		return refused
+func (l *loop) askPiecemeal(s *session, c *chunk, uid imap.UID, refused error, certain bool) error {
+	one := []imap.UID{uid}
+	if !certain {
+		there, err := s.present(l.folder, one)
+		switch {
+		case s.isRefusal(err):
+			l.refuse(c, one, cmp.Or(refused, err))
+			return nil
+		case err != nil || len(there) == 0:
+			return err
+		}
 	}
+	if refused != nil {
+		l.refused++
+	}
+	e := l.known(c, uid)
+	var why error
+	for _, item := range l.items[1:] { // behind UID
+		err := l.receive(s, one, []Item{l.items[0], item})
+		if err != nil && !s.isRefusal(err) {
+			return err
+		}
+		if err != nil {
+			e.bad |= wireItems[item]
+			why = cmp.Or(why, err)
+		}
+	}
+	e.info.note(why)
+	return nil
+}
+
+// refuse notes of messages that the server has refused to send them.
+func (l *loop) refuse(c *chunk, uids []imap.UID, refused error) {
+	l.refused += len(uids)
+	for _, uid := range uids {
+		e := l.known(c, uid)
+		e.tried = true
+		e.info.note(refused)
+	}
+}
+
+// known returns the entry of a message that is taken to be there.
+func (l *loop) known(c *chunk, uid imap.UID) *entry {
 	if c.entries == nil {
 		c.entries = l.newEntries(len(c.uids))
 	}
@@ -196,20 +204,7 @@ func (l *loop) askPiecemeal(s *session, c *chunk, uid imap.UID, refused error) e
 		e.info.UID = uid
 	}
 	e.there = true
-	info := e.info
-	var why error
-	for _, item := range l.items[1:] { // behind UID
-		err := l.receive(s, []imap.UID{uid}, []Item{l.items[0], item})
-		if err != nil && !s.isRefusal(err) {
-			return err
-		}
-		if err != nil {
-			e.bad |= wireItems[item]
-			why = cmp.Or(why, err)
-		}
-	}
-	info.Err = errors.Join(info.Err, why)
-	return nil
+	return e
 }
 
 // receive asks for items of messages and files what comes.
@@ -247,7 +242,7 @@ func (l *loop) flush(c *chunk) {
 			missing = append(missing, "a body section")
 		}
 		e.info.lacks(missing)
-		l.deliver(e)
+		l.ready = append(l.ready, *e)
 		*e = entry{given: true}
 	}
 	l.giveUp(c)
@@ -267,6 +262,6 @@ func missing(items []Item, have wire.Items) []string {
 // lacks tells what has not come of a message.
 func (info *MessageInfo) lacks(missing []string) {
 	if len(missing) > 0 {
-		info.Err = errors.Join(info.Err, fmt.Errorf("%w: the server did not send %s", ErrProtocol, strings.Join(missing, ", ")))
+		info.note(fmt.Errorf("%w: the server did not send %s", ErrProtocol, strings.Join(missing, ", ")))
 	}
 }

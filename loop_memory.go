@@ -1,6 +1,7 @@
 package imapkit
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/imapkit/imapkit/internal/wire"
@@ -8,6 +9,15 @@ import (
 
 // parsedSize is how much more memory values may take than their text.
 const parsedSize = 8
+
+// count adds the memory that a response takes, of those of which one command may
+// bring any number. Together they may take what a single result may.
+func (s *session) count(r *wire.Response, held *int64) {
+	*held += parsedSize * r.Len()
+	if most := s.client.limits().Result; *held > most {
+		s.Fail(fmt.Errorf("%w: more than %d bytes for the answer to one command", ErrLimit, most))
+	}
+}
 
 // tooMuch reports whether more is held than a message may take, and a little for
 // the text around it.
@@ -23,6 +33,7 @@ func (l *loop) add(e *entry, m *wire.Fetched, text int64) {
 	e.info.fill(m)
 	e.have |= m.Items | m.Bad
 	e.bad |= m.Bad
+	e.more = e.more || !m.FlagsOnly()
 	e.era = l.reader.Era()
 	e.size += parsedSize * text
 	for _, s := range m.Sections {
@@ -49,7 +60,7 @@ func (l *loop) giveWay() {
 	for _, c := range l.sent {
 		for i := c.next; i < len(c.entries); i++ {
 			if e := &c.entries[i]; l.complete(e) {
-				l.deliver(e)
+				l.ready = append(l.ready, *e)
 				*e = entry{given: true}
 			}
 		}

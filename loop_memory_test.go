@@ -156,3 +156,80 @@ func TestSectionsWithoutAFieldAreInOther(t *testing.T) {
 		t.Errorf("sections %q, subject %q", x.Other, x.Header.Get("Subject"))
 	}
 }
+
+// TestHeadersAreParsedWhenTheyAreHandedOut sends 100 headers, each of which takes
+// forty times its length when parsed, before the message whose turn it is.
+func TestHeadersAreParsedWhenTheyAreHandedOut(t *testing.T) {
+	const count = 100
+	header := strings.Repeat("X: y\r\n", 10000) + "\r\n"
+	held := 0
+	_, f := readFrom(t, scripted.Options{Exists: count, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+			before := heap()
+			for n := count; n > 0; n-- {
+				if n == 1 {
+					held = heap() - before
+				}
+				c.SendRaw(fmt.Sprintf("* %d FETCH (UID %d BODY[HEADER] %s)\r\n", n, n+100, literal(header)))
+			}
+			c.OK(cmd.Tag, "done")
+		},
+	}})
+	n := 0
+	for m, err := range f.Messages(context.Background(), UIDs(uidsTo(count)...), ItemHeader) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; m.Extra == nil || m.Extra.Header.Len() != 10000 {
+			t.Fatalf("message %d has no header", n)
+		}
+	}
+	if n != count || held > 32 {
+		t.Errorf("%d messages, %d MiB held", n, held)
+	}
+}
+
+func TestListsOfAnyLengthAreBounded(t *testing.T) {
+	flood := func(format string) func(*scripted.Conn, scripted.Command) {
+		return func(c *scripted.Conn, cmd scripted.Command) {
+			for i := range 20000 {
+				c.SendRaw(fmt.Sprintf(format, i))
+			}
+			c.OK(cmd.Tag, "done")
+		}
+	}
+	opts := scripted.Options{Caps: "IMAP4rev1 QUOTA", Exists: 1, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"LIST":         flood("* LIST () \"/\" folder%d\r\n"),
+		"GETQUOTAROOT": flood("* QUOTA root%d (STORAGE 1 2)\r\n"),
+	}}
+	s, f := readFrom(t, opts)
+	f.client.Limits.Result = 1 << 20
+	if list, err := f.client.Folders(context.Background(), ""); !errors.Is(err, ErrLimit) {
+		t.Errorf("%d folders, error %v", len(list), err)
+	}
+	if list, err := f.Quota(context.Background()); !errors.Is(err, ErrLimit) {
+		t.Errorf("%d quotas, error %v", len(list), err)
+	}
+	usable(t, s, f, 3)
+	_, f = readFrom(t, opts)
+	f.client.Limits.Result = 16 << 20
+	if list, err := f.client.Folders(context.Background(), ""); len(list) != 20000 || err != nil {
+		t.Errorf("%d folders, error %v", len(list), err)
+	}
+}
+
+func TestCopiesThatWereNotAskedForAreNotCollected(t *testing.T) {
+	_, f := readFrom(t, scripted.Options{Caps: "IMAP4rev1 UIDPLUS MOVE", Exists: 3, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID MOVE": func(c *scripted.Conn, cmd scripted.Command) {
+			for i := range 100 {
+				c.Sendf("* OK [COPYUID 7 %d:%d 1:1000] moved", 1000*i+2000, 1000*i+2999)
+			}
+			c.Send("* OK [COPYUID 7 101:103 5:7] moved")
+			c.OK(cmd.Tag, "done")
+		},
+	}})
+	copies, err := f.Move(context.Background(), uidsTo(3), "x")
+	if err != nil || len(copies) > 6 || copies[101] != 5 || copies[103] != 7 {
+		t.Errorf("%d copies, error %v", len(copies), err)
+	}
+}

@@ -56,7 +56,7 @@ func (l *loop) repair(s *session, c *chunk) error {
 				todo = append(todo, chunk[:n/2], chunk[n/2:])
 			case s.isRefusal(err):
 				i, _ := slices.BinarySearch(c.uids, chunk[0])
-				c.entries[i].info.Err = errors.Join(c.entries[i].info.Err, err)
+				c.entries[i].info.note(err)
 			case err != nil:
 				return err
 			}

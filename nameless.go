@@ -1,8 +1,6 @@
 package imapkit
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/imapkit/imapkit/internal/wire"
@@ -75,7 +73,7 @@ func (l *loop) giveUp(c *chunk) {
 		}
 		e := entry{info: l.newInfo()}
 		l.add(&e, &n.m, n.text)
-		e.info.Err = errors.Join(e.info.Err, fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, n.m.Seq))
+		e.info.note(withoutUID(&n.m))
 		l.ready = append(l.ready, e)
 	}
 	c.nameless = nil

@@ -77,7 +77,7 @@ type TLSPolicy struct {
 type Limits struct {
 	Line      int64 // bytes of one response line; default 1 MiB
 	Literal   int64 // bytes of a literal outside a message body; default 1 MiB
-	Result    int64 // bytes of one search, sort or thread result; default 64 MiB
+	Result    int64 // bytes of one search, sort or thread result, or memory for a list of folders; default 64 MiB
 	Message   int64 // bytes of a message held in memory; default 64 MiB
 	Depth     int   // nesting of parentheses; default 64
 	Responses int   // responses to one command; default 10,000,000

@@ -37,7 +37,7 @@ func (f *Folder) FetchHeader(ctx context.Context, uid imap.UID) (mail.Header, er
 // that is no multipart. Of a multipart, Data is what lies between its outer
 // boundaries; of a forwarded message, that message.
 //
-// Text is not converted to UTF-8; Params has its charset. A part that cannot be
+// Text is not converted to UTF-8: see [Attachment.Text]. A part that cannot be
 // decoded comes as it is and with Err set. The message is not marked as read.
 // FetchPart returns [ErrNotFound] if there is no such message or part.
 func (f *Folder) FetchPart(ctx context.Context, uid imap.UID, path string) (*Attachment, error) {
@@ -139,7 +139,7 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 			section := m.Section(items[len(items)-1])
 			switch {
 			case m.UID == 0 && section != nil:
-				return fmt.Errorf("%w: message %d was sent without its UID", ErrProtocol, m.Seq)
+				return withoutUID(m)
 			case m.UID != uid || (m.Items|m.Bad)&wire.ItemBodyStructure == 0 && section == nil:
 			case found == nil:
 				copied := *m
@@ -157,17 +157,22 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 		if err != nil || found != nil {
 			return err
 		}
-		there, err := s.present(f, []imap.UID{uid})
-		if len(there) > 0 { // Exchange, of messages that it cannot convert
-			return fmt.Errorf("%w: the server says that there is UID %d in %s, and sends nothing of it",
-				ErrProtocol, uid, f.name)
-		}
-		return err
+		return s.missing(f, uid)
 	})
-	if err == nil && found == nil {
-		err = fmt.Errorf("%w: UID %d in %s", ErrNotFound, uid, f.name)
-	}
 	return found, err
+}
+
+// missing returns the error for a message of which nothing has come.
+func (s *session) missing(f *Folder, uid imap.UID) error {
+	there, err := s.present(f, []imap.UID{uid})
+	switch {
+	case len(there) > 0: // Exchange, of messages that it cannot convert
+		return fmt.Errorf("%w: the server says that there is UID %d in %s, and sends nothing of it",
+			ErrProtocol, uid, f.name)
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("%w: UID %d in %s", ErrNotFound, uid, f.name)
 }
 
 // partOf describes a part. A body structure that could not be read is made from

@@ -2,6 +2,7 @@ package imapkit
 
 import (
 	"math"
+	"slices"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -52,14 +53,24 @@ func (s *session) savable(f *Folder, query *node, most int) (*node, bool) {
 	return root, exact
 }
 
-// learnSaved takes over the UIDs of a saved result: their message data comes
-// after them.
+// learnSaved takes over the UIDs of a saved result, once: their message data
+// comes after them.
 func (l *loop) learnSaved(c *chunk) {
-	if c.saved.Found {
+	if c.uids == nil && c.saved.Found {
 		c.uids = wire.Ascending[imap.UID](&c.saved.SearchResult)
 		l.query = nil
 		l.total.Store(int64(len(c.uids)))
 	}
+}
+
+// learnRest plans what was found after message data had come.
+func (l *loop) learnRest(c *chunk, saved *answer) {
+	if saved.Len() == len(c.uids) {
+		return
+	}
+	found := wire.Ascending[imap.UID](&saved.SearchResult)
+	l.total.Store(int64(len(found)))
+	l.todo = slices.DeleteFunc(found, func(uid imap.UID) bool { return contains(c.uids, uid) })
 }
 
 // endSaved ends the chunk of a saved result. What a server has refused although
@@ -82,6 +93,7 @@ func (l *loop) endSaved(s *session, c *chunk) error {
 	case isThrottled(refused):
 		return refused
 	case saved.Found && (refused == nil || c.next > 0 || c.entries != nil):
+		l.learnRest(c, saved)
 		return nil
 	}
 	s.client.mu.Lock()

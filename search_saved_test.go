@@ -156,3 +156,26 @@ func TestProgressOverASavedResultIsToldWhileAnotherGoroutineAsks(t *testing.T) {
 		t.Errorf("%d calls", told)
 	}
 }
+
+// No server sends a result after the messages, or in several responses.
+func TestASavedResultThatComesInPiecesIsFetchedAsAWhole(t *testing.T) {
+	_, f := readFrom(t, scripted.Options{Caps: "IMAP4rev1 ESEARCH SEARCHRES", Exists: 9, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID SEARCH": func(c *scripted.Conn, search scripted.Command) {
+			fetch, _ := c.ReadCommand()
+			c.Sendf(`* ESEARCH (TAG "%s") UID ALL 103:104`, search.Tag)
+			c.Send(`* 4 FETCH (UID 104 FLAGS ())`)
+			c.Sendf(`* ESEARCH (TAG "%s") UID ALL 101:102,105:109`, search.Tag)
+			c.Send(`* 9 FETCH (UID 109 FLAGS ())`, `* 3 FETCH (UID 103 FLAGS ())`)
+			c.OK(search.Tag, "done")
+			c.OK(fetch.Tag, "done")
+		},
+	}})
+	if _, err := f.client.Select(context.Background(), "INBOX"); err != nil {
+		t.Fatal(err)
+	}
+	got := uidsOf(list(t, f, Unseen(), ItemFlags))
+	slices.Sort(got)
+	if !slices.Equal(got, uidsTo(9)) {
+		t.Errorf("got %v", got)
+	}
+}

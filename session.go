@@ -50,6 +50,7 @@ func refusal(cmd *wire.Command) error {
 // login makes the connection ready for use.
 func (s *session) login(ctx context.Context) error {
 	c := s.client
+	s.For("log-in")
 	s.Begin(ctx, c.timeout(), false)
 	defer s.End()
 	if !s.loggedIn {

@@ -59,7 +59,8 @@ func (k SortKey) split() (key SortKey, reverse bool) { return max(k, -k), k < 0 
 // first being the most important. Messages that are equal in all keys are in
 // ascending order of their UIDs. The server sorts where it has SORT (and
 // SORT=DISPLAY, for those keys); else what the keys look at is fetched, and the
-// result is the same.
+// result is the same. Messages and FetchAll give messages back in ascending
+// order of their UIDs, whatever the order of the list they are given.
 func (f *Folder) Sort(ctx context.Context, q Query, keys ...SortKey) ([]imap.UID, error) {
 	var items []Item
 	needs := []imap.Cap{imap.CapSort}
@@ -160,10 +161,15 @@ func isBadCharset(refused *ServerError) bool {
 
 // inOrder returns uids, each once and only those wanted; nil wants all.
 func inOrder(uids, wanted []imap.UID) []imap.UID {
-	seen := make(map[imap.UID]bool, len(uids))
+	all := ascending(uids)
+	if len(all) == len(uids) && wanted == nil {
+		return uids
+	}
+	seen := make([]bool, len(all)) // which takes less memory than a map
 	return slices.DeleteFunc(uids, func(uid imap.UID) bool {
-		drop := seen[uid] || wanted != nil && !contains(wanted, uid)
-		seen[uid] = true
+		i, _ := slices.BinarySearch(all, uid)
+		drop := seen[i] || wanted != nil && !contains(wanted, uid)
+		seen[i] = true
 		return drop
 	})
 }
@@ -176,7 +182,7 @@ func (f *Folder) sortHere(ctx context.Context, q Query, keys []SortKey, items []
 	}
 	var msgs []thread.Message
 	for info, err := range l.all(ctx, "Sort") {
-		if err != nil {
+		if err = withUID(info, err); err != nil {
 			return nil, err
 		}
 		msgs = append(msgs, sortable(info))
@@ -192,6 +198,15 @@ func (f *Folder) sortHere(ctx context.Context, q Query, keys []SortKey, items []
 		uids[i] = imap.UID(msgs[i].UID)
 	}
 	return uids, nil
+}
+
+// withUID returns the error of a loop, or that of a message without a UID, which
+// cannot be part of a result.
+func withUID(info *MessageInfo, err error) error {
+	if err == nil && info.UID == 0 {
+		return info.Err
+	}
+	return err
 }
 
 // sortable returns what sorting looks at.

@@ -481,6 +481,20 @@ func TestATimeOutTellsWhatTheServerHasSaid(t *testing.T) {
 	}
 }
 
+func TestALostConnectionTellsWhatTheServerHasSaid(t *testing.T) {
+	for _, line := range []string{"* NO [ALERT] maintenance begins", "maintenance begins", "* BAD maintenance begins"} {
+		_, f := readFrom(t, scripted.Options{Exists: 1, Handle: map[string]func(*scripted.Conn, scripted.Command){
+			"UID SEARCH": func(c *scripted.Conn, cmd scripted.Command) {
+				c.Send(line, "")
+				c.Close()
+			}}})
+		_, err := f.Search(context.Background(), All())
+		if !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "maintenance begins") {
+			t.Errorf("%q: error %v", line, err)
+		}
+	}
+}
+
 func TestFetchAllKeepsOrderAndSplits(t *testing.T) {
 	s, f := readFrom(t, scripted.Options{Exists: 120})
 	uids := uidsTo(120)

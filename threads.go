@@ -74,7 +74,7 @@ func (f *Folder) threadsHere(ctx context.Context, q Query,
 	}
 	var msgs []thread.Message
 	for info, err := range l.all(ctx, "Threads") {
-		if err != nil {
+		if err = withUID(info, err); err != nil {
 			return nil, err
 		}
 		msgs = append(msgs, threadable(info))

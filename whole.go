@@ -5,8 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"slices"
 
 	"github.com/emersion/go-imap/v2"
@@ -38,9 +36,11 @@ type hollow struct {
 
 // wholeAgain fetches a message of which nothing has come another way. It returns
 // nil if there is no sign that the message is not empty, ErrNotFound if it is not
-// there any more, and an error if the server does not part with it.
+// there any more, and an error if the server does not part with it: its refusal,
+// if it does not even say that the message exists.
 func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 	there := h.there
+	var refused error
 	for _, form := range wholeForms {
 		if form.items == "RFC822.PEEK" && s.is(func(p *profile) bool { return p.noRFC822 }) {
 			continue
@@ -58,6 +58,9 @@ func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 			}
 			there = there || sized || len(m.Sections) > 0 // and not only a change of flags
 		})
+		if s.isRefusal(err) {
+			refused = err
+		}
 		if errors.As(err, new(*ServerError)) && s.Err() == nil && !isThrottled(err) {
 			continue // it does not know that form
 		}
@@ -80,6 +83,8 @@ func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 	switch {
 	case h.empty && h.size == 0:
 		return nil, nil
+	case !there && refused != nil:
+		return nil, fmt.Errorf("%w: UID %d in %s", refused, h.uid, f.name)
 	case !there:
 		return nil, fmt.Errorf("%w: UID %d in %s", ErrNotFound, h.uid, f.name)
 	}
@@ -119,7 +124,7 @@ func (s *session) apart(f *Folder, uid imap.UID, info *MessageInfo, refused erro
 // hollow reports whether nothing has come of a message that should have come as
 // a whole, and is not known to be empty.
 func (l *loop) hollow(e *entry) bool {
-	if !l.whole || e.tried || e.info == nil || e.flagsOnly() && !e.there || e.have&wire.ItemSize != 0 && e.info.Size == 0 {
+	if !l.whole || e.tried || e.info == nil || !e.more && !e.there || e.have&wire.ItemSize != 0 && e.info.Size == 0 {
 		return false
 	}
 	return !slices.ContainsFunc(e.sections, func(s wire.Section) bool { return isWhole(s) && s.Size > 0 })
@@ -143,8 +148,8 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 	case errors.Is(err, ErrNotFound):
 		l.held -= e.size
 		*e = entry{}
-	case errors.Is(err, ErrProtocol) && s.Err() == nil:
-		e.info.Err = errors.Join(e.info.Err, err)
+	case s.isRefusal(err), errors.Is(err, ErrProtocol) && s.Err() == nil:
+		e.info.note(err)
 	case err != nil:
 		return true, err
 	default:
@@ -156,43 +161,6 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 	}
 	l.handOut(c)
 	return true, nil
-}
-
-// again returns a message of which nothing has come, when all else is done.
-func (r *rawLoop) again(s *session) (RawMessage, error) {
-	if err := r.seek(s); err != nil {
-		return RawMessage{}, err
-	}
-	for len(r.hollow) > 0 {
-		if len(r.rest) == 0 {
-			r.rest = slices.Sorted(maps.Keys(r.hollow))
-		}
-		uid := r.rest[0]
-		raw, err := s.wholeAgain(r.folder, hollow{uid: uid, empty: r.hollow[uid], there: contains(r.there, uid)})
-		if s.Err() != nil || isThrottled(err) {
-			return RawMessage{}, err
-		}
-		r.rest = r.rest[1:]
-		delete(r.hollow, uid)
-		switch {
-		case err == nil:
-			return RawMessage{UID: uid, Size: int64(len(raw)), Body: bytes.NewReader(raw)}, nil
-		case !errors.Is(err, ErrNotFound):
-			r.lost = errors.Join(r.lost, err)
-		}
-	}
-	if r.lost != nil {
-		return RawMessage{}, r.lost
-	}
-	return RawMessage{}, io.EOF
-}
-
-// expect notes a message of which nothing has come, or an empty body.
-func (r *rawLoop) expect(uid imap.UID, empty bool) {
-	if r.hollow == nil {
-		r.hollow = make(map[imap.UID]bool)
-	}
-	r.hollow[uid] = r.hollow[uid] || empty
 }
 
 // again reads a message of which nothing has come another way.
