@@ -1,6 +1,8 @@
 package imapkit_test
 
 import (
+	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -88,4 +90,25 @@ func TestSecurityModesHaveNames(t *testing.T) {
 			t.Errorf("%d prints as %q, want %q", int(mode), got, want)
 		}
 	}
+}
+
+func FuzzParseURL(f *testing.F) {
+	f.Add("ada", "correct horse", "imaps", "mail.test:993")
+	f.Add("ada@mail.test", "/#?%:@", "imap", "[::1]/?security=none&maxconns=2")
+	f.Add("", "", "IMAPS", "%@mail.test?security=x#")
+	f.Fuzz(func(t *testing.T, username, password, scheme, rest string) {
+		u := url.URL{Scheme: "imaps", Host: "mail.test", User: url.UserPassword(username, password)}
+		c, err := imapkit.ParseURL(u.String())
+		if err != nil || c.Username != username || c.Password != password || c.Host != "mail.test" {
+			t.Errorf("%v, %v", c, err)
+		}
+		const secret = "correct-horse-battery"
+		if c, err := imapkit.ParseURL(scheme + "://ada:" + secret + "@" + rest); err != nil {
+			if c != nil || strings.Contains(err.Error(), secret) {
+				t.Errorf("%v, %v", c, err)
+			}
+		} else if strings.Contains(fmt.Sprintf("%v %+v %#v", c, c, c), secret) && c.Password == secret {
+			t.Errorf("%v shows the password", c)
+		}
+	})
 }
