@@ -61,7 +61,8 @@ type headerDecoder struct {
 	pending []byte // decoded bytes of the words since the last flush
 	label   string // their charset
 	words   bool   // whether there was one: white space before the next is dropped
-	end     int    // where the next "?=" was last found; keeps the search linear
+	end     int    // where the next "?=" was last found, and
+	follow  int    // where the next " =?" was; keeps the search linear
 }
 
 func (d *headerDecoder) decode(s string) {
@@ -139,8 +140,15 @@ func (d *headerDecoder) word(s string, i int) (label string, enc byte, text stri
 	end, next := d.end, min(d.end+2, len(s))
 	// Without an end of its own, a word ends before the next one, or if there
 	// is none at white space.
-	if n := strings.Index(s[start:end], " =?"); n >= 0 {
-		end, next = start+n, start+n
+	if d.follow < start {
+		if n := strings.Index(s[start:], " =?"); n >= 0 {
+			d.follow = start + n
+		} else {
+			d.follow = len(s)
+		}
+	}
+	if d.follow+len(" =?") <= end {
+		end, next = d.follow, d.follow
 	} else if d.end == len(s) {
 		if n := strings.IndexAny(s[start:], " \t"); n >= 0 {
 			end, next = start+n, start+n

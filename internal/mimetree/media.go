@@ -73,7 +73,8 @@ func ParseParams(s string) (value string, params Params) {
 		return value, nil
 	}
 	var segments []segment
-	for s = s[end:]; len(segments) < maxParams; {
+	s = s[end:]
+	for range maxParams {
 		var seg segment
 		var ok bool
 		if seg, s, ok = nextParam(s); !ok {
@@ -103,16 +104,16 @@ func nextParam(s string) (seg segment, rest string, ok bool) {
 		seg.value, s = quoted(s[1:])
 		return seg, s, true
 	}
-	value, s, _ := strings.Cut(s, ";")
+	value, rest, _ := strings.Cut(s, ";")
 	if isFileName := seg.name == "name" || seg.name == "filename"; !isFileName {
 		// Only file names are known to hold blanks where nobody has put
 		// quotes; after others comes a comment or a lost semicolon.
 		if i := strings.IndexAny(value, " \t("); i >= 0 {
-			value, s = value[:i], value[i:]+";"+s
+			value, rest = value[:i], s[i:]
 		}
 	}
 	seg.value = strings.TrimSpace(value)
-	return seg, s, true
+	return seg, rest, true
 }
 
 func skipComments(s string) string {
@@ -133,7 +134,7 @@ func quoted(s string) (value, rest string) {
 	if s[i] == '"' {
 		return s[:i], s[i+1:]
 	}
-	b := make([]byte, 0, len(s))
+	var b []byte
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '"':

@@ -59,6 +59,7 @@ type Conn struct {
 	resp     Response // the one read last
 
 	bye      *Status     // the server's BYE, if it said so
+	login    *login      // under way; nil: none
 	words    string      // last since Begin: of an untagged NO, BAD or ALERT, or of what is no response
 	caps     imap.CapSet // nil: unknown
 	utf8     bool        // in quoted strings: UTF8=ACCEPT is enabled, or IMAP4rev2 is all there is

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -272,6 +273,7 @@ func (r *FetchReader) item(p *Parser, name []byte) {
 		var n uint32
 		if n, ok = p.number32(); ok && n > 0 {
 			m.UID = imap.UID(n)
+			r.c.Knows(m.UID)
 			set(item)
 		}
 	case "FLAGS":
@@ -416,7 +418,7 @@ func (r *FetchReader) resync(p *Parser, b []byte) {
 		if i > 0 && b[i-1] != ' ' && b[i-1] != ')' || atomEnd[b[i]] {
 			continue
 		}
-		if hasPrefixFold(b[i:], "BODY") || hasPrefixFold(b[i:], "BINARY") {
+		if q := (Parser{b: b[i:]}); b[i]|0x20 == 'b' && bytes.IndexByte(q.atom(), '[') > 0 {
 			if brackets++; brackets > mostBrackets {
 				break
 			}

@@ -50,6 +50,7 @@ func (r *FetchReader) flagsOnly() bool {
 	m := &r.msg
 	m.reset()
 	m.Seq, m.UID, m.Flags, m.Items = seq, imap.UID(uid), flags, ItemUID|ItemFlags
+	c.Knows(m.UID)
 	return true
 }
 

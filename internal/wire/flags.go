@@ -81,14 +81,15 @@ func (p *Parser) flagName() []byte {
 // with a backslash: home.pl leaves out blanks between flags.
 func (p *Parser) backslashed() []byte {
 	p.spaces()
-	before := p.b
-	a := p.atom()
-	if len(a) > 1 && a[0] == '\\' {
-		if i := bytes.IndexByte(a[1:], '\\'); i > 0 {
-			p.b = before[1+i:]
-			return before[:1+i]
+	end := 0
+	for end < len(p.b) && !atomEnd[p.b[end]] {
+		if end > 1 && p.b[end] == '\\' && p.b[0] == '\\' && p.b[1] != '\\' {
+			break
 		}
+		end++
 	}
+	a := p.b[:end]
+	p.b = p.b[end:]
 	return a
 }
 

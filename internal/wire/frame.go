@@ -137,7 +137,7 @@ func (c *Conn) frameNext(fill func() error) (*Response, error) {
 	resp.body, resp.text = body, int64(length)
 	resp.Parser = Parser{b: c.buf[c.r : c.r+length], depth: c.lim.Depth}
 	c.r += length
-	if !resp.parseHead() {
+	if !resp.parseHead() && !c.isAnswer(resp) {
 		c.debug("skipped what is no response", resp.Parser.rest())
 		if line := bytes.TrimSpace(c.buf[c.r-length : c.r]); len(line) > 0 {
 			c.words = c.Redact(string(line[:min(len(line), mostWords)]))
@@ -327,6 +327,11 @@ func (r *Response) parseHead() bool {
 		}
 	}
 	name := p.atom()
+	if r.Tag != "" && string(name) == "+" { // Gromox: "a1 + idling"
+		r.Tag = "+"
+		r.Status.Text = string(bytes.TrimPrefix(p.rest(), []byte(" ")))
+		return true
+	}
 	if len(name) > 0 && name[0] >= '0' && name[0] <= '9' && r.Tag == "" {
 		n, ok := parseNumber(name)
 		if !ok || n > math.MaxUint32 {
@@ -334,6 +339,9 @@ func (r *Response) parseHead() bool {
 		}
 		r.Num, r.HasNum = uint32(n), true
 		name = p.atom()
+	}
+	if r.Tag != "" {
+		name = bytes.TrimRight(name, ".,:;!") // "a1 OK. Completed"
 	}
 	if len(name) == 0 {
 		return false
@@ -346,6 +354,20 @@ func (r *Response) parseHead() bool {
 		return r.Tag == ""
 	}
 	return true
+}
+
+// isAnswer takes a tagged response with another status than OK, NO and BAD for
+// BAD if it answers a command that is under way, and does not repeat it.
+func (c *Conn) isAnswer(r *Response) bool {
+	for _, cmd := range c.inFlight {
+		if cmd.tag == r.Tag && r.Tag != "" && r.Name != "" {
+			verb, _, _ := strings.Cut(cmd.Name, " ")
+			text := strings.TrimSpace(r.Name + " " + string(bytes.TrimSpace(r.Parser.rest())))
+			r.Name, r.Status = "BAD", Status{Type: "BAD", Text: text}
+			return !strings.HasPrefix(text, verb)
+		}
+	}
+	return false
 }
 
 // upperName returns the name in upper case, without allocating for those that

@@ -138,14 +138,26 @@ func TestALiteralCutShortIsAnError(t *testing.T) {
 // TestMalformedLinesTakeLinearTime gives up to a megabyte of what makes parsers
 // go back and forth.
 func TestMalformedLinesTakeLinearTime(t *testing.T) {
-	for _, text := range []string{"ENVELOPE ( ", "BODY[ ", `"`, `" (`, "UID x ", "(", "BODYSTRUCTURE (((", `\`, "{1} ", "FLAGS ("} {
-		t.Run(text, func(t *testing.T) {
-			lineartest.Check(t, 1<<18-16, func(n int) {
-				line := "* 1 FETCH (" + strings.Repeat(text, n/len(text)) + "\r\nk1 OK done\r\n"
+	const fetch = "* 1 FETCH ("
+	for _, tt := range []struct{ head, text string }{
+		{fetch, "ENVELOPE ( "}, {fetch, "BODY[ "}, {fetch, `"`}, {fetch, `" (`}, {fetch, "UID x "}, {fetch, "("},
+		{fetch, "BODYSTRUCTURE ((("}, {fetch, `\`}, {fetch, "{1} "}, {fetch, "FLAGS ("},
+		{fetch + "FLAGS (", `\a[`}, {fetch + "ENVELOPE (NIL ", "b[1]<[ (a "}, {fetch + "ENVELOPE (NIL ", "b[ "}, {fetch + `ENVELOPE (NIL "`, "=?utf-8?b?a b,"},
+		{"* LIST (", `\a%`}, {"* LIST (", `\a `}, {"* LIST () ", `" (`}, {"* STATUS ", `" (`}, {"* STATUS ", "(a "}, {"* STATUS ", `" (1,"{1} 1 `},
+	} {
+		t.Run(tt.head+tt.text, func(t *testing.T) {
+			lineartest.Check(t, 1<<18-32, func(n int) {
+				line := tt.head + strings.Repeat(tt.text, n/len(tt.text)) + "\r\nk1 OK done\r\n"
 				c := NewConn(spoken{r: strings.NewReader(line)}, Limits{1 << 20, 1 << 20, 64 << 20, 64 << 20, 64, 1000}, &Names{}, nil)
 				c.Begin(context.Background(), 0, false)
 				r := c.NewFetchReader()
-				err := r.Add(c.Command("UID FETCH"))
+				cmd := c.Command("UID FETCH")
+				cmd.On = func(r *Response) bool {
+					r.List(&Names{}, false)
+					r.MailboxStatus(&Names{}, false)
+					return true
+				}
+				err := r.Add(cmd)
 				for err == nil {
 					_, err = r.Next()
 				}

@@ -239,8 +239,12 @@ func (p *Parser) statusName() ([]byte, bool) {
 		return raw, true
 	}
 	literal := whole.peek() == '{' || whole.peek() == '~'
-	for i := 0; i < len(whole.b) && !literal; i++ {
-		if q := (Parser{b: whole.b[i:], depth: p.depth}); q.b[0] == '(' && i > 0 && q.itemsOnly() {
+	for i, tried := 1, 0; i < len(whole.b) && tried < mostParens && !literal; i++ {
+		if whole.b[i] != '(' {
+			continue
+		}
+		tried++
+		if (Parser{b: whole.b[i:], depth: p.depth}).itemsOnly() {
 			name := bytes.TrimRight(whole.b[:i], " ")
 			if n := len(name); n > 1 && name[0] == '"' && name[n-1] == '"' {
 				name = bytes.ReplaceAll(name[1:n-1], []byte(`\"`), []byte(`"`))
@@ -252,6 +256,10 @@ func (p *Parser) statusName() ([]byte, bool) {
 	*p = first
 	return raw, ok
 }
+
+// mostParens is how many parentheses the name of a folder may have where it is
+// written so that they might as well begin the list of items.
+const mostParens = 64
 
 // itemsOnly reports whether nothing follows but a list of items and their values.
 func (p Parser) itemsOnly() bool {

@@ -2,11 +2,15 @@ package wire
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-sasl"
@@ -96,11 +100,55 @@ type completer interface {
 	Done() error
 }
 
+// A login is a log-in under way. Some servers refuse it in an untagged response
+// and never answer it (Stalwart, where an app password was revoked).
+type login struct {
+	refused Status
+	timer   *time.Timer // ends the wait for the answer
+}
+
+// verdicts are the codes that refuse who logs in (RFC 5530 section 3).
+var verdicts = [...]string{"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED"}
+
+// observe takes in an untagged response.
+func (l *login) observe(c *Conn, s Status) {
+	if l.timer != nil || s.Type != "NO" && s.Type != "BAD" || !slices.Contains(verdicts[:], s.CodeName()) {
+		return
+	}
+	l.refused = s
+	interrupt := c.Interrupter()
+	l.timer = time.AfterFunc(byePatience, func() { interrupt(errUnanswered) })
+}
+
+var errUnanswered = fmt.Errorf("%w: a log-in was refused and never answered", ErrProtocol)
+
+// logIn runs a log-in. If the server refuses it without an answer, the status is
+// that refusal, and the connection is lost.
+func (c *Conn) logIn(run func() (Status, error)) (Status, error) {
+	l := new(login)
+	c.login = l
+	status, err := run()
+	c.login = nil
+	if l.timer == nil {
+		return status, err
+	}
+	l.timer.Stop()
+	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if c.lost != nil && status.Type == "" && !ended {
+		return l.refused, nil
+	}
+	return status, err
+}
+
 // Authenticate runs a SASL exchange (RFC 9051 section 6.2.2). The status is the
 // server's verdict. An error other than the connection's means that the
 // mechanism gave up; the exchange was cancelled and the connection is in step.
 // What was known of the server's capabilities is forgotten when it succeeds.
 func (c *Conn) Authenticate(mech sasl.Client) (Status, error) {
+	return c.logIn(func() (Status, error) { return c.authenticate(mech) })
+}
+
+func (c *Conn) authenticate(mech sasl.Client) (Status, error) {
 	name, first, err := mech.Start()
 	if err != nil {
 		return Status{}, err
@@ -191,11 +239,13 @@ func (c *Conn) Login(username, password string) (Status, error) {
 	}
 	before := c.caps
 	c.caps = nil
-	err := c.Run(cmd)
-	if cmd.Status.Type != "OK" && c.caps == nil {
-		c.caps = before
-	}
-	return cmd.Status, err
+	return c.logIn(func() (Status, error) {
+		err := c.Run(cmd)
+		if cmd.Status.Type != "OK" && c.caps == nil {
+			c.caps = before
+		}
+		return cmd.Status, err
+	})
 }
 
 // Logout says good-bye and closes the connection.

@@ -88,7 +88,7 @@ func (p *Parser) itemName() []byte {
 	for i < len(p.b) && !nameEnd[p.b[i]] {
 		i++
 	}
-	for i < len(p.b) && !atomEnd[p.b[i]] && p.b[i] != '{' {
+	for i < len(p.b) && i < longestSection && !atomEnd[p.b[i]] && p.b[i] != '{' {
 		if p.b[i] == '[' && p.b[0]|0x20 == 'b' {
 			j := closingBracket(p.b[i:])
 			if j < 0 {
@@ -103,7 +103,8 @@ func (p *Parser) itemName() []byte {
 	return a
 }
 
-// longestSection bounds the search for a closing bracket.
+// longestSection bounds the search for a closing bracket, and for the next one
+// behind it.
 const longestSection = 4096
 
 // closingBracket returns the offset of the bracket that closes the section

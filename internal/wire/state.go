@@ -34,6 +34,7 @@ type Mailbox struct {
 	ReadOnly       bool   // opened with EXAMINE, or the server says READ-ONLY
 	Messages       uint32
 	UIDNext        imap.UID
+	Highest        imap.UID // that the server is sure to know in this connection; 0: none
 	UIDValidity    uint32
 	HighestModSeq  uint64
 	NoModSeq       bool   // the server keeps no mod-sequences here
@@ -45,6 +46,13 @@ type Mailbox struct {
 
 // Mailbox returns the open folder, or nil.
 func (c *Conn) Mailbox() *Mailbox { return c.mailbox }
+
+// Knows notes that the server has told of a message in the open folder.
+func (c *Conn) Knows(uid imap.UID) {
+	if c.mailbox != nil {
+		c.mailbox.Highest = max(c.mailbox.Highest, uid)
+	}
+}
 
 // Caps returns the server's capabilities, or nil while they are unknown.
 func (c *Conn) Caps() imap.CapSet { return c.caps }
@@ -106,6 +114,9 @@ func (c *Conn) observeStatus(r *Response) {
 	}
 	if r.Tag == "" && (s.Type == "NO" || s.Type == "BAD" || s.CodeName() == "ALERT") {
 		c.words = s.Type + " " + s.Text
+	}
+	if c.login != nil && r.Tag == "" {
+		c.login.observe(c, s)
 	}
 	switch s.CodeName() {
 	case "CAPABILITY":
@@ -190,6 +201,7 @@ func (m *Mailbox) collect(r *Response) bool {
 		case "UIDNEXT":
 			n, _ := parseNumber(args)
 			m.UIDNext = imap.UID(n)
+			m.Highest = max(m.UIDNext, 1) - 1
 		case "HIGHESTMODSEQ":
 			m.HighestModSeq, _ = parseNumber(args)
 		case "NOMODSEQ":
