@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -75,6 +76,7 @@ type Client struct {
 	closed     bool
 	closing    chan struct{}  // closed by Close
 	background sync.WaitGroup // goroutines of this Client
+	changes    atomic.Uint64  // made so far, maybe in vain
 	route      *route         // how the server was reached last
 	mechanism  AuthMechanism  // how the last log-in succeeded
 	capsBefore imap.CapSet    // capabilities before the log-in, and
@@ -155,7 +157,11 @@ func (c *Client) attempt(ctx context.Context, op operation, fn func(*session) er
 		s.For(op.what)
 		s.Begin(ctx, c.timeout(), op.stream)
 		s.current, s.used = false, false
-		if err = c.guarded(l, fn); err == nil {
+		err = c.guarded(l, fn)
+		if op.changes {
+			s.changed()
+		}
+		if err == nil {
 			return l, nil
 		}
 		dead := reused && !s.used && s.Err() != nil && !s.Answered() && !errors.Is(err, ErrTimeout) && ctx.Err() == nil
@@ -259,6 +265,7 @@ func (c *Client) Do(ctx context.Context, folder string, fn func(*imapclient.Clie
 			s.used = true
 			return fn(gc)
 		})
+		s.changed() // maybe
 		if errors.Is(err, wire.ErrGuestReadOnly) {
 			return fmt.Errorf("%w: Do: %w", ErrReadOnly, err)
 		}

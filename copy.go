@@ -260,6 +260,9 @@ func (s *session) markAndExpunge(f *Folder, uids []imap.UID) (doubtful bool, err
 // spareOthers takes the mark off all other messages, and looks again whether it
 // is off: some servers only pretend to store.
 func (s *session) spareOthers(f *Folder, uids []imap.UID, spared *[]imap.UID) error {
+	if err := s.lookForNew(); err != nil { // for marks that were set in other connections
+		return err
+	}
 	for {
 		marked, err := everything(func(r span) (*answer, error) {
 			a := new(answer)

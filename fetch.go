@@ -318,7 +318,7 @@ func (info *MessageInfo) showSections(sections []wire.Section) {
 // fetchEach fetches one item of messages, in one command, and calls each for
 // them as they come.
 func (s *session) fetchEach(f *Folder, uids []imap.UID, items string, each func(*wire.Fetched)) error {
-	if err := s.open(f); err != nil {
+	if err := s.openFor(f, highest(uids)); err != nil {
 		return err
 	}
 	cmd := s.Command("UID FETCH").Raw(string(appendSet(nil, uids))).Raw("(UID " + items + ")")

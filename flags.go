@@ -171,7 +171,7 @@ func (f *Folder) withUIDs(ctx context.Context, op operation, uids []imap.UID, fn
 		if err != nil || len(there) == 0 {
 			return err
 		}
-		if err := s.open(f); err != nil {
+		if err := s.openFor(f, highest(there)); err != nil {
 			return err
 		}
 		return fn(s, s.measure().chunks(there))

@@ -57,7 +57,7 @@ func TestFlagsThatCannotBeSetAreRefusedBeforeAnythingIsChanged(t *testing.T) {
 		}
 	}
 	s := scripted.Serve(t, scripted.Options{Exists: 9, Handle: answers(map[string][]string{
-		"SELECT": {"* OK [PERMANENTFLAGS (\\Seen $Work)] limited\n* OK [UIDVALIDITY 9] ok\nOK [READ-WRITE] done"}})})
+		"SELECT": {"* OK [PERMANENTFLAGS (\\Seen $Work)] limited\n* OK [UIDVALIDITY 9] ok\n* OK [UIDNEXT 10] ok\nOK [READ-WRITE] done"}})})
 	c := inClear(s)
 	defer c.Close()
 	f := c.Folder("INBOX")

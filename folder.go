@@ -52,6 +52,7 @@ func (c *Client) Select(ctx context.Context, name string) (*Folder, error) {
 	}
 	f := c.Folder(name)
 	err := c.do(ctx, f.operation("Select"), func(s *session) error {
+		s.looks()
 		cmd := s.Select(f.name, c.ReadOnly)
 		if err := s.run(cmd); err != nil {
 			return err

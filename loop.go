@@ -244,7 +244,7 @@ func (l *loop) prepare(s *session) error {
 	}
 	l.todo = there
 	l.reader = s.NewFetchReader()
-	err = s.openWith(l.folder, func() error { return l.ask(s) })
+	err = s.openWith(l.folder, l.todo, func() error { return l.ask(s) })
 	if err != nil {
 		l.again()
 	}

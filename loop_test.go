@@ -453,13 +453,13 @@ func TestMessagesAreHandedOutBeforeTheCommandBeforeThemIsDone(t *testing.T) {
 
 func TestFetchAllHoldsOneMessageAtATime(t *testing.T) {
 	const count, size, allowed = 40, 1 << 20, 6 << 20
-	body := strings.Repeat("0123456789abcde\n", size/16)
+	body := []byte(strings.Repeat("0123456789abcde\n", size/16))
 	_, f := readFrom(t, scripted.Options{Exists: count, Handle: map[string]func(*scripted.Conn, scripted.Command){
 		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
 			for i := 1; i <= count; i++ {
 				c.SendRaw(fmt.Sprintf("* %d FETCH (UID %d FLAGS () INTERNALDATE \"05-Jan-2026 10:00:00 +0000\" RFC822.SIZE %d BODY[] {%d}\r\n",
 					i, 100+i, size, size))
-				c.SendRaw(body)
+				c.SendBytes(body)
 				c.SendRaw(")\r\n")
 			}
 			c.OK(cmd.Tag, "done")

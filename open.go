@@ -35,11 +35,9 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 	op.stream = true
 	r := &bodyReader{client: f.client}
 	l, err := f.client.start(ctx, op, func(s *session) error {
-		opening := s.opening(f)
-		if opening != nil {
-			if err := s.Send(opening); err != nil {
-				return err
-			}
+		opening, err := s.beginFor(f, uid)
+		if err != nil {
+			return err
 		}
 		r.cmd = s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + section + ")")
 		r.reader = s.NewFetchReader()

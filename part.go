@@ -135,7 +135,7 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 	err := f.client.do(ctx, op, func(s *session) error {
 		found = nil
 		cmd := s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + strings.Join(items, " ") + ")")
-		err := s.fetchInto(f, cmd, func(m *wire.Fetched) error {
+		err := s.fetchInto(f, uid, cmd, func(m *wire.Fetched) error {
 			section := m.Section(items[len(items)-1])
 			switch {
 			case m.UID == 0 && section != nil:

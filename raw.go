@@ -113,7 +113,7 @@ func (r *rawLoop) start(ctx context.Context) (*lease, error) {
 		r.todo, r.sent = there, nil
 		r.reader = s.NewFetchReader()
 		r.reader.Stream = string(wholeMessageItem)
-		if err := s.openWith(r.folder, func() error { return r.ask(s) }); err != nil {
+		if err := s.openWith(r.folder, r.todo, func() error { return r.ask(s) }); err != nil {
 			return err
 		}
 		r.first, r.ended = r.reader.Next()
@@ -207,11 +207,11 @@ func (r *rawLoop) next(s *session) (RawMessage, error) {
 			return RawMessage{}, withoutUID(m)
 		}
 		i := slices.IndexFunc(r.sent, func(c *rawChunk) bool { return contains(c.left, m.UID) })
-		if i < 0 {
+		if i < 0 || m.FlagsOnly() && m.Items&wire.ItemFlags != 0 { // nothing that was asked for
 			continue
 		}
 		if section == nil || section.Size == 0 && isWhole(*section) {
-			// Or it is a change of flags, and the body is still to come.
+			// Or the body is still to come.
 			r.expect(m.UID, section != nil)
 			continue
 		}

@@ -256,3 +256,49 @@ func TestTheReasonsOfAMessageAreBounded(t *testing.T) {
 		t.Errorf("%d bytes: %.80s", len(text), text)
 	}
 }
+
+func TestAMessageThatIsPutTogetherFromPartsThatComeOneByOne(t *testing.T) {
+	const header, text = "* 1 FETCH (UID 101 BODY[HEADER] {6}\na:\n\n)", "* 1 FETCH (UID 101 BODY[TEXT] {3}\nx\n)"
+	for name, parts := range map[string]string{"header first": header + "\n" + text, "text first": text + "\n" + header} {
+		t.Run(name, func(t *testing.T) {
+			s := scripted.Serve(t, scripted.Options{Exists: 1, Handle: map[string]func(*scripted.Conn, scripted.Command){
+				"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+					switch {
+					case strings.Contains(cmd.Args, "BODY.PEEK[]"):
+						c.No(cmd.Tag, "not as a whole")
+						return
+					case strings.Contains(cmd.Args, "TEXT"):
+						c.SendRaw(strings.ReplaceAll(parts, "\n", "\r\n") + "\r\n")
+					default:
+						c.Send(`* 1 FETCH (UID 101 INTERNALDATE "01-Jan-2024 12:00:00 +0000")`)
+					}
+					c.OK(cmd.Tag, "done")
+				},
+			}})
+			m, err := at(t, s, "").Folder("INBOX").Fetch(limited(t), 101)
+			if err != nil || string(m.Raw) != "a:\r\n\r\nx\r\n" {
+				t.Errorf("message %+v, error %v", m, err)
+			}
+		})
+	}
+}
+
+func TestAChangeOfFlagsDoesNotHideThatAMessageIsKeptBack(t *testing.T) {
+	h := hoard{kept: map[imap.UID]bool{101: true}, always: []string{"INTERNALDATE"}, says: "OK done"}
+	s := scripted.Serve(t, scripted.Options{Exists: 2, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+			c.Send("* 1 FETCH (UID 101 FLAGS (a))")
+			h.fetch(c, cmd)
+		},
+	}})
+	n := 0
+	var lost error
+	for _, err := range at(t, s, "").Folder("INBOX").Raw(limited(t), named("101:102")) {
+		if lost = err; err == nil {
+			n++
+		}
+	}
+	if n != 1 || lost == nil || !strings.Contains(lost.Error(), "UID 101 ") {
+		t.Errorf("%d messages, error %v", n, lost)
+	}
+}

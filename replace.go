@@ -73,7 +73,7 @@ const capReplace imap.Cap = "REPLACE"
 
 // replaceOn runs REPLACE.
 func (f *Folder) replaceOn(s *session, uid imap.UID, source *source) (imap.UID, error) {
-	if err := s.open(f); err != nil {
+	if err := s.openFor(f, uid); err != nil {
 		return 0, err
 	}
 	var told wire.Status
@@ -97,15 +97,15 @@ func (f *Folder) replaceOn(s *session, uid imap.UID, source *source) (imap.UID, 
 // canReplace returns an error if there is nothing to replace, or if it could not
 // be removed.
 func (s *session) canReplace(f *Folder, uid imap.UID) error {
-	if s.opening(f) == nil { // then it may be new, and servers have to be asked for that
-		if err := s.Send(s.Command("NOOP")); err != nil {
+	if s.isOpen(f) { // then it may be new, and servers have to be asked for that
+		if err := s.lookForNew(); err != nil {
 			return err
 		}
 	}
 	there := false
 	// Mailutils takes the UID in a SEARCH for a sequence number.
 	cmd := s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID)")
-	err := s.fetchInto(f, cmd, func(m *wire.Fetched) error {
+	err := s.fetchInto(f, uid, cmd, func(m *wire.Fetched) error {
 		there = there || m.UID == uid
 		return nil
 	})

@@ -100,7 +100,9 @@ func (s *session) find(f *Folder, root *node) ([]imap.UID, error) {
 	if root.kind == kindFalse {
 		return nil, s.open(f)
 	}
-	return s.findInPieces(f, root)
+	uids, err := s.findInPieces(f, root)
+	s.Knows(highest(uids))
+	return uids, err
 }
 
 // withoutRanges replaces ranges of UIDs by the UIDs that are in them.

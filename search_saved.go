@@ -3,11 +3,16 @@ package imapkit
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
 	"github.com/imapkit/imapkit/internal/wire"
 )
+
+// recently is how long ago a server may have looked for changes when it is to
+// list messages in one round trip.
+const recently = time.Second
 
 // askSaved searches and fetches what is found in one round trip, where the server
 // can hand a result on from one command to the next (SEARCHRES, RFC 5182). It
@@ -22,8 +27,10 @@ func (l *loop) askSaved(s *session) (asked bool, err error) {
 	root.add(search, asItIs)
 	found := new(answer)
 	found.collect(search)
-	if err := s.lookForNew(); err != nil {
-		return true, err
+	if s.behind() || time.Since(s.looked) > recently {
+		if err := s.lookForNew(); err != nil {
+			return true, err
+		}
 	}
 	if err := s.Send(search); err != nil {
 		return true, err
@@ -40,7 +47,7 @@ func (s *session) savable(f *Folder, query *node, most int) (*node, bool) {
 	if !s.has(imap.CapSearchRes) || !s.extendedSearch() || s.client.learnt().noSearchRes {
 		return nil, false
 	}
-	if s.opening(f) != nil || f.sameAs(s.Mailbox()) != nil ||
+	if !s.isOpen(f) || f.sameAs(s.Mailbox()) != nil ||
 		int64(s.Mailbox().Messages) >= int64(min(most, mostFound)) || s.measure().messages != math.MaxInt {
 		return nil, false
 	}

@@ -1,6 +1,7 @@
 package imapkit
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -24,6 +25,9 @@ type session struct {
 	greeting string
 	used     bool // by the program's own code, which is not run twice
 	current  bool // the server has looked for changes in the open folder during this operation
+
+	seen   uint64    // of Client.changes, those that were made when the server looked last,
+	looked time.Time // which was then
 
 	askedUTF8   bool // ENABLE UTF8=ACCEPT was sent
 	enabledUTF8 bool // and the server has agreed
@@ -182,9 +186,9 @@ func (s *session) loginWith(ctx context.Context, m AuthMechanism, others []AuthM
 			return nil, err
 		}
 		status, err := s.Authenticate(mech)
-		switch {
-		case s.Err() != nil:
-			return nil, err
+		switch lost := s.Err(); {
+		case lost != nil && (err != nil || status.Type == "OK"):
+			return nil, cmp.Or(err, lost)
 		case status.Type == "OK":
 			return nil, nil
 		case status.Type == "":
@@ -194,7 +198,7 @@ func (s *session) loginWith(ctx context.Context, m AuthMechanism, others []AuthM
 		if isTemporary(refused) {
 			return nil, refused
 		}
-		if token && !refresh && status.Type == "NO" {
+		if token && !refresh && status.Type == "NO" && s.Err() == nil {
 			continue // once, with a token that the source does not take from its cache
 		}
 		detail := error(refused)
@@ -300,10 +304,16 @@ func (s *session) run(cmds ...*wire.Command) error {
 // may be sent together with commands that only read; settled tells whether it
 // worked.
 func (s *session) opening(f *Folder) *wire.Command {
-	if box := s.Mailbox(); box != nil && box.Name == f.name && (box.ReadOnly || !s.client.ReadOnly) {
+	if s.isOpen(f) {
 		return nil
 	}
+	s.looks()
 	return s.Select(f.name, s.client.ReadOnly)
+}
+
+func (s *session) isOpen(f *Folder) bool {
+	box := s.Mailbox()
+	return box != nil && box.Name == f.name && (box.ReadOnly || !s.client.ReadOnly)
 }
 
 // settled returns an error unless the folder is open, and is the one that it
@@ -333,10 +343,13 @@ func (s *session) open(f *Folder) error {
 
 // openWith opens the folder and sends commands that only read, all in one go.
 // What they bring is still to be read if it returns nil.
-func (s *session) openWith(f *Folder, send func() error) error {
+func (s *session) openWith(f *Folder, uids []imap.UID, send func() error) error {
 	opening := s.opening(f)
 	if opening == nil {
 		if err := f.sameAs(s.Mailbox()); err != nil {
+			return err
+		}
+		if err := s.catchUp(highest(uids)); err != nil {
 			return err
 		}
 		return send()
@@ -356,17 +369,6 @@ func (s *session) openWith(f *Folder, send func() error) error {
 		s.WaitAll() // for refusals: no folder is open
 	}
 	return err
-}
-
-// lookForNew makes the server look for changes in the open folder, once in an
-// operation. Of a folder that has been open servers know what has arrived only
-// after NOOP (Courier), or when the next command is over (Dovecot).
-func (s *session) lookForNew() error {
-	if s.current {
-		return nil
-	}
-	s.current = true
-	return s.Send(s.Command("NOOP"))
 }
 
 // read opens the folder and runs commands that only read, all in one go.

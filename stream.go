@@ -61,7 +61,7 @@ func (f *Folder) fetchOne(ctx context.Context, uid imap.UID, which string, comma
 			cmd.Raw(string(item))
 		}
 		cmd.Close()
-		err := s.fetchInto(f, cmd, func(m *wire.Fetched) error {
+		err := s.fetchInto(f, uid, cmd, func(m *wire.Fetched) error {
 			switch {
 			case m.UID == 0 && len(m.Sections) > 0:
 				return withoutUID(m)
@@ -104,14 +104,13 @@ func (f *Folder) message(info *MessageInfo, raw []byte) *Message {
 	return m
 }
 
-// fetchInto opens the folder and runs one FETCH command, in one go. A refusal
-// that only says that the message is not there is not an error.
-func (s *session) fetchInto(f *Folder, cmd *wire.Command, each func(*wire.Fetched) error) error {
-	opening := s.opening(f)
-	if opening != nil {
-		if err := s.Send(opening); err != nil {
-			return err
-		}
+// fetchInto opens the folder and runs one FETCH command, in one go, for a message
+// whose UID is known, or 0. A refusal that only says that the message is not there
+// is not an error.
+func (s *session) fetchInto(f *Folder, uid imap.UID, cmd *wire.Command, each func(*wire.Fetched) error) error {
+	opening, err := s.beginFor(f, uid)
+	if err != nil {
+		return err
 	}
 	r := s.NewFetchReader()
 	if err := r.Add(cmd); err != nil {

@@ -48,9 +48,11 @@ func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 		sized := false
 		parts := make(map[string][]byte)
 		err := s.fetchEach(f, []imap.UID{h.uid}, "RFC822.SIZE "+form.items, func(m *wire.Fetched) {
-			for _, name := range form.parts {
-				if section := m.Section(name); section != nil {
-					parts[name] = section.Data
+			for _, section := range m.Sections {
+				for _, name := range form.parts { // which may come one by one
+					if len(form.parts) == 1 && len(m.Sections) == 1 || wire.Answers(name, section.Name) {
+						parts[name] = section.Data
+					}
 				}
 			}
 			if m.Items&wire.ItemSize != 0 {
