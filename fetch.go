@@ -144,27 +144,28 @@ const smallItems = wire.ItemUID | wire.ItemFlags | wire.ItemDate | wire.ItemSize
 // A message with MessageInfo.Err set comes with a nil error; an error ends the
 // loop, and tells which message is the first that has not come. Leaving the loop
 // early is fine. Other calls may be made inside the loop, also with one
-// connection.
+// connection. Messages that the loop does not keep mostly take no memory.
 func (f *Folder) Messages(ctx context.Context, q Query, items ...Item) iter.Seq2[*MessageInfo, error] {
 	return func(yield func(*MessageInfo, error) bool) {
-		l, err := f.newLoop(q, items)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		for info, err := range l.all(ctx, "Messages") {
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			if len(l.sections) > 0 {
-				info.showSections(l.bodies)
-			}
-			if !yield(info, nil) {
-				return
+		l := f.messages(ctx, q, items)
+		for { // as in loop.all
+			info, err := l.next(new(MessageInfo))
+			if err == io.EOF || !yield(info, err) || err != nil {
+				break
 			}
 		}
+		l.leave()
 	}
+}
+
+// messages makes the loop of Messages.
+func (f *Folder) messages(ctx context.Context, q Query, items []Item) *loop {
+	l, err := f.newLoop(q, items)
+	if err != nil {
+		l = &loop{folder: f, err: err}
+	}
+	l.ctx, l.verb, l.shown = ctx, "Messages", true
+	return l
 }
 
 // newLoop prepares a loop over the messages that match.

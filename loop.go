@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +29,7 @@ type loop struct {
 	sections     []string     // body sections among items
 	others       bool         // there are also items that wanted has no bit for
 	whole        bool         // the whole message is one of them
+	shown        bool         // the program is to see sections in Extra
 	perChunk     int          // messages of the next chunk
 	mostPerChunk int          // which later ones do not exceed
 	query        *node        // still to be searched for; nil: the messages are planned
@@ -55,9 +55,10 @@ type loop struct {
 	// waiting is for that, since a message was handed out last; nil: not yet
 	waiting *patience
 
-	infos []MessageInfo // of which so many are
-	used  int           // used
-	spare []entry       // of a chunk that is done
+	flagged [32]flagged // of which some
+	burst   []flagged   // are to be handed out before ready; only the program's goroutine touches these
+	handed  int         // messages handed out
+	spare   []entry     // of a chunk that is done
 
 	refused int // messages in a row that the server has refused
 	barren  int // chunks in a row of which it has refused everything
@@ -98,79 +99,6 @@ const aheadOf = 2
 func (l *loop) plan(uids []imap.UID) {
 	l.query, l.todo = nil, uids
 	l.total.Store(int64(len(uids)))
-}
-
-// all hands out the messages.
-func (l *loop) all(ctx context.Context, verb string) iter.Seq2[*MessageInfo, error] {
-	return func(yield func(*MessageInfo, error) bool) {
-		l.ctx, l.verb = ctx, verb
-		defer l.leave()
-		for done := 0; ; {
-			info, err := l.step()
-			if err == io.EOF {
-				total := int(l.total.Load())
-				l.folder.report(total, total)
-				return
-			}
-			if !yield(info, err) || err != nil {
-				return
-			}
-			done++
-			if total := int(l.total.Load()); done < total {
-				l.folder.report(done, total)
-			}
-		}
-	}
-}
-
-// step returns the next message, or io.EOF.
-func (l *loop) step() (*MessageInfo, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for {
-		if l.ctx.Err() != nil { // also while messages are ready that have come before
-			return nil, ended(l.ctx)
-		}
-		if l.given < len(l.ready) {
-			e := &l.ready[l.given]
-			l.given++
-			if len(l.sections) > 0 {
-				e.header()
-			}
-			info := e.info
-			l.bodies = e.sections
-			l.held -= e.size
-			l.waiting = nil
-			*e = entry{}
-			return info, nil
-		}
-		l.ready = l.ready[:0]
-		l.given = 0
-		switch {
-		case l.err != nil:
-			return nil, l.err
-		case l.stall != nil:
-			if l.waiting == nil {
-				l.waiting = l.folder.client.patience(l.ctx)
-			}
-			l.err = l.stopped(l.waiting.outlast(l.stall))
-			l.stall = nil
-		case l.query == nil && len(l.todo) == 0 && len(l.sent) == 0:
-			return nil, io.EOF
-		case l.lease == nil:
-			l.attach()
-		case len(l.sent) == 0: // the search has to be made in another way
-			l.detach()
-		default:
-			info, err := l.pump(l.lease.s, true)
-			if err != nil {
-				l.fail(err)
-			} else if info != nil {
-				l.waiting = nil
-				return info, nil
-			}
-		}
-	}
 }
 
 // fail ends the loop with an error, or until a server that throttles may be
@@ -318,8 +246,9 @@ func (l *loop) newEntries(n int) []entry {
 // pumpReady does what pump does, and puts the message with the others that are
 // ready.
 func (l *loop) pumpReady(s *session, ahead bool) error {
-	info, err := l.pump(s, ahead)
-	if info != nil {
+	info := new(MessageInfo)
+	whole, err := l.pump(s, ahead, info)
+	if whole {
 		e := entry{info: info, size: parsedSize * l.reader.Text()}
 		l.ready = append(l.ready, e)
 		l.held += e.size
@@ -327,9 +256,9 @@ func (l *loop) pumpReady(s *session, ahead bool) error {
 	return err
 }
 
-// pump reads one response, or the end of a chunk. It returns the message which
-// nearly every response is: the next one, and all of it.
-func (l *loop) pump(s *session, ahead bool) (*MessageInfo, error) {
+// pump reads one response, or the end of a chunk. If it is the message which
+// nearly every response is, the next one and all of it, that is filled in.
+func (l *loop) pump(s *session, ahead bool, info *MessageInfo) (whole bool, err error) {
 	m, err := l.reader.Next()
 	if c := l.sent[0]; c.saved != nil {
 		l.learnSaved(c)
@@ -337,22 +266,21 @@ func (l *loop) pump(s *session, ahead bool) (*MessageInfo, error) {
 	if box := s.Mailbox(); box != nil && box.UIDValidity != l.validity {
 		l.validity = box.UIDValidity
 		if err := l.folder.sameAs(box); err != nil {
-			return nil, err
+			return false, err
 		}
 	}
 	switch {
 	case err == nil:
 		if c := l.current(); l.isNext(c, m) {
-			info := l.newInfo()
 			info.fill(m)
 			c.next++
-			return info, nil
+			return true, nil
 		}
-		return nil, l.take(m)
+		return false, l.take(m)
 	case err != io.EOF:
-		return nil, err
+		return false, err
 	}
-	return nil, l.endChunks(s, ahead)
+	return false, l.endChunks(s, ahead)
 }
 
 // endChunks takes leave of the chunks whose commands are done, and asks for more.
@@ -444,7 +372,7 @@ func (l *loop) take(m *wire.Fetched) error {
 			return nil
 		}
 		if e.info == nil {
-			e.info = l.newInfo()
+			e.info = new(MessageInfo)
 		}
 		l.add(e, m, l.reader.Text())
 		l.handOut(c)
@@ -470,16 +398,6 @@ func (l *loop) current() *chunk {
 func (l *loop) isNext(c *chunk, m *wire.Fetched) bool {
 	return c != nil && c.entries == nil && c.uids[c.next] == m.UID && len(l.sections) == 0 && len(m.Sections) == 0 &&
 		(m.Items|m.Bad)&l.wanted == l.wanted && m.Bad&repairable == 0 && !(l.others && m.FlagsOnly())
-}
-
-// newInfo cuts from a small slab, which saves most of the allocator's work. So
-// many fill 4 KiB.
-func (l *loop) newInfo() *MessageInfo {
-	if l.used == len(l.infos) {
-		l.infos, l.used = make([]MessageInfo, 36), 0
-	}
-	l.used++
-	return &l.infos[l.used-1]
 }
 
 // handOut makes those messages ready that are complete and next in order.
@@ -565,7 +483,7 @@ func (l *loop) leave() {
 			s.End()
 			s.Begin(context.Background(), discardTime, false)
 			for len(l.sent) > 0 && s.Err() == nil {
-				if _, err := l.pump(s, false); err != nil {
+				if err := l.pumpReady(s, false); err != nil {
 					break
 				}
 			}

@@ -200,7 +200,7 @@ func (l *loop) known(c *chunk, uid imap.UID) *entry {
 	i, _ := slices.BinarySearch(c.uids, uid)
 	e := &c.entries[i]
 	if e.info == nil {
-		e.info = l.newInfo()
+		e.info = new(MessageInfo)
 		e.info.UID = uid
 	}
 	e.there = true

@@ -71,7 +71,7 @@ func (l *loop) giveUp(c *chunk) {
 		if n.m.FlagsOnly() {
 			continue
 		}
-		e := entry{info: l.newInfo()}
+		e := entry{info: new(MessageInfo)}
 		l.add(&e, &n.m, n.text)
 		e.info.note(withoutUID(&n.m))
 		l.ready = append(l.ready, e)

@@ -151,14 +151,27 @@ func TestAConnectionThatHasTheFolderOpenIsPreferred(t *testing.T) {
 
 func TestAPanicInTheProgramLeavesTheClientUsable(t *testing.T) {
 	scripted.LeakCheck(t)
-	s := scripted.Serve(t, scripted.Options{Exists: 3})
+	s := scripted.Serve(t, scripted.Options{Exists: 5000})
 	c := inClear(s)
+	c.MaxConns = 1
 	defer c.Close()
 	f := c.Folder("INBOX")
 	panics := map[string]func(){
 		"in Do": func() { c.Do(limited(t), "", func(*imapclient.Client) error { panic("oops") }) },
 		"in a loop": func() {
 			for range f.Messages(limited(t), imapkit.All()) {
+				panic("oops")
+			}
+		},
+		"in a loop over flags": func() {
+			for m := range f.Messages(limited(t), imapkit.All(), imapkit.ItemFlags) {
+				if m.SeqNum == 20 {
+					panic("oops")
+				}
+			}
+		},
+		"in a loop over whole messages": func() {
+			for range f.FetchAll(limited(t), []imap.UID{101, 102, 103}) {
 				panic("oops")
 			}
 		},

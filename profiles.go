@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -38,7 +39,7 @@ type profile struct {
 	// that it was asked too often. What it captures is the time to wait in
 	// milliseconds, as far as the server says it. It is recognized from any
 	// server: many stand in front of another one under a name of their own.
-	pause *regexp.Regexp
+	pause func() *regexp.Regexp
 	// useless is part of a refusal by which a server says that it will refuse
 	// everything else on this connection, too. It is recognized from any server.
 	useless string
@@ -75,7 +76,7 @@ var profiles = []profile{
 	// Time: 89117 milliseconds", mostly with a time of up to five minutes.
 	// https://github.com/ikvk/imap_tools/issues/135
 	// https://github.com/simonrob/email-oauth2-proxy/issues/191
-	{pause: regexp.MustCompile(`(?i)(?:request is throttled.*?)?backoff time: (\d{1,9})\b|request is throttled`)},
+	{pause: pattern(`(?i)(?:request is throttled.*?)?backoff time: (\d{1,9})\b|request is throttled`)},
 	// Microsoft 365 after a log-in that has not led to the mailbox: "BAD User is
 	// authenticated but not connected." Often the next one does.
 	// https://github.com/atc0005/check-mail/issues/183
@@ -85,19 +86,25 @@ var profiles = []profile{
 	// for minutes or for a day.
 	// https://github.com/ljmerza/ha-email-sensor/issues/16
 	// https://support.google.com/a/answer/1071518
-	{pause: regexp.MustCompile(`(?i)exceeded command or bandwidth limits`)},
+	{pause: pattern(`(?i)exceeded command or bandwidth limits`)},
 	// Gmail at log-in: "NO [ALERT] Too many simultaneous connections. (Failure)".
 	// https://github.com/zone-eu/wildduck/issues/35
-	{pause: regexp.MustCompile(`(?i)too many (?:simultaneous|concurrent) connections`)},
+	{pause: pattern(`(?i)too many (?:simultaneous|concurrent) connections`)},
 	// Dovecot at log-in: "NO [UNAVAILABLE] Maximum number of connections from
 	// user+IP exceeded (mail_max_userip_connections=16)".
 	// https://github.com/mscdex/node-imap/issues/606
-	{pause: regexp.MustCompile(`(?i)maximum number of connections from user\+ip exceeded`)},
+	{pause: pattern(`(?i)maximum number of connections from user\+ip exceeded`)},
 	// Yahoo and AOL: "NO [LIMIT] CAPABILITY Rate limit hit.", also for LOGIN.
 	// https://github.com/postalsys/imapflow/issues/75
 	// Mailu at log-in: "NO Authentication rate limit from one source exceeded".
 	// https://github.com/Mailu/Mailu/issues/1251
-	{pause: regexp.MustCompile(`(?i)rate limit (?:hit|.*exceeded)`)},
+	{pause: pattern(`(?i)rate limit (?:hit|.*exceeded)`)},
+}
+
+// pattern returns an expression that is compiled when it is needed: most programs
+// never meet such a refusal.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }
 
 // isOf reports whether the profile is that of the server.

@@ -180,6 +180,7 @@ func (f *Folder) FetchAll(ctx context.Context, uids []imap.UID) iter.Seq2[*Messa
 		}
 		l.perChunk, l.mostPerChunk = mostBodiesPerFetch, mostBodiesPerFetch
 		l.plan(ascending(uids))
+		defer l.leave()
 		for info, err := range l.all(ctx, "FetchAll") {
 			if err != nil {
 				yield(nil, err)

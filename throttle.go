@@ -43,7 +43,7 @@ func backoff(err error) (wait time.Duration, throttled bool) {
 		if p.pause == nil {
 			continue
 		}
-		if m := p.pause.FindStringSubmatch(refused.Text); m != nil {
+		if m := p.pause().FindStringSubmatch(refused.Text); m != nil {
 			if len(m) > 1 && m[1] != "" {
 				ms, _ := strconv.Atoi(m[1])
 				wait = time.Duration(max(ms, 1)) * time.Millisecond

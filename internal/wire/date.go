@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"net/mail"
+	"sync/atomic"
 	"time"
 
 	"github.com/imapkit/imapkit/internal/rfc5322"
@@ -102,24 +103,24 @@ var northAmerican = [...]struct {
 	{"EDT", -4}, {"EST", -5}, {"CDT", -5}, {"CST", -6}, {"MDT", -6}, {"MST", -7}, {"PDT", -7}, {"PST", -8},
 }
 
-// zones holds a location for each quarter of an hour from -12 to +14, made once:
-// a mailbox has thousands of dates and few zones.
-var zones = func() (z [26*4 + 1]*time.Location) {
-	for i := range z {
-		if offset := (i - 48) * 900; offset != 0 {
-			z[i] = time.FixedZone("", offset)
-		} else {
-			z[i] = time.UTC
-		}
-	}
-	return z
-}()
+// zones holds a location for each quarter of an hour from -12 to +14, made when
+// the first date is in it: a mailbox has thousands of dates and few zones.
+var zones [26*4 + 1]atomic.Pointer[time.Location]
 
 func fixedZone(offset int) *time.Location {
-	if i := offset/900 + 48; offset%900 == 0 && i >= 0 && i < len(zones) {
-		return zones[i]
+	i := offset/900 + 48
+	switch {
+	case offset == 0:
+		return time.UTC
+	case offset%900 != 0 || i < 0 || i >= len(zones):
+		return time.FixedZone("", offset)
 	}
-	return time.FixedZone("", offset)
+	zone := zones[i].Load()
+	if zone == nil {
+		zone = time.FixedZone("", offset)
+		zones[i].Store(zone)
+	}
+	return zone
 }
 
 // date makes a time of its parts. Years of two digits are those of RFC 5322

@@ -143,7 +143,7 @@ func (r *FetchReader) Next() (*Fetched, error) {
 	}
 	before := r.Pending()
 	for before > 0 {
-		if r.flagsOnly() {
+		if r.flagsOnly(0) {
 			return &r.msg, nil
 		}
 		resp, err := r.c.next()

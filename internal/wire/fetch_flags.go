@@ -6,11 +6,21 @@ import (
 	"github.com/emersion/go-imap/v2"
 )
 
+// NextFlags reads the next response if it has arrived, holds the flags of the
+// message with this UID, and nothing else.
+func (r *FetchReader) NextFlags(uid imap.UID) (seq uint32, flags []imap.Flag, ok bool) {
+	if r.open || r.Pending() == 0 || !r.flagsOnly(uid) {
+		return 0, nil, false
+	}
+	return r.msg.Seq, r.msg.Flags, true
+}
+
 // flagsOnly reads the next response if it is of the shape that comes a hundred
 // thousand times when a program looks for changed flags, and has arrived as a
 // whole: "* 23 FETCH (UID 42 FLAGS (\Seen))". The general way takes twice as
-// long. Whatever is not exactly so is left for it.
-func (r *FetchReader) flagsOnly() bool {
+// long. Whatever is not exactly so is left for it, and if want is not 0 what is
+// of another message.
+func (r *FetchReader) flagsOnly(want imap.UID) bool {
 	c := r.c
 	b := c.buf[c.r:c.w]
 	seq, i := fetchHead(b)
@@ -24,7 +34,7 @@ func (r *FetchReader) flagsOnly() bool {
 		switch {
 		case uid == 0 && startsWith(p.b, "UID "):
 			p.b = p.b[len("UID "):]
-			if uid, ok = p.number(); !ok || uid == 0 || uid > math.MaxUint32 {
+			if uid, ok = p.number(); !ok || uid == 0 || uid > math.MaxUint32 || want != 0 && imap.UID(uid) != want {
 				return false
 			}
 		case flags == nil && startsWith(p.b, "FLAGS ("):

@@ -7,26 +7,39 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+
+	"github.com/emersion/go-imap/v2"
 )
 
-// readAll returns what a reader makes of the responses and the end.
-func readAll(r io.Reader) (all []string) {
+// readAll returns what a reader makes of the responses and the end. With ahead it
+// takes in what NextFlags does.
+func readAll(r io.Reader, ahead bool) (all []string) {
 	c := NewConn(spoken{r: r}, smallLimits, &Names{}, nil)
 	c.Begin(context.Background(), 0, false)
 	defer c.End()
 	f := c.NewFetchReader()
 	err := f.Add(c.Command("UID FETCH").Raw("1:* (X)"))
+	add := func(m *Fetched) {
+		s := fmt.Sprintf("%d: has %b, bad %b %v, %d sections", m.Seq, m.Items, m.Bad, m.Err, len(m.Sections))
+		if m.Items&ItemUID != 0 {
+			s += fmt.Sprintf(", UID %d", m.UID)
+		}
+		if m.Items&ItemFlags != 0 {
+			s += fmt.Sprintf(", flags %q", m.Flags)
+		}
+		all = append(all, s)
+	}
 	for err == nil {
+		for uid := imap.UID(1); ahead && uid < 64; uid++ {
+			seq, flags, ok := f.NextFlags(uid)
+			if ok {
+				add(&Fetched{Seq: seq, UID: uid, Flags: flags, Items: ItemUID | ItemFlags})
+				uid = 0
+			}
+		}
 		var m *Fetched
 		if m, err = f.Next(); err == nil {
-			s := fmt.Sprintf("%d: has %b, bad %b %v, %d sections", m.Seq, m.Items, m.Bad, m.Err, len(m.Sections))
-			if m.Items&ItemUID != 0 {
-				s += fmt.Sprintf(", UID %d", m.UID)
-			}
-			if m.Items&ItemFlags != 0 {
-				s += fmt.Sprintf(", flags %q", m.Flags)
-			}
-			all = append(all, s)
+			add(m)
 		}
 	}
 	return append(all, err.Error())
@@ -47,10 +60,11 @@ func FuzzFlagsWholeAndInPieces(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		text += "k1 OK done and something behind it\r\n"
-		whole := readAll(strings.NewReader(text))
-		pieces := readAll(iotest.OneByteReader(strings.NewReader(text)))
-		if fmt.Sprint(whole) != fmt.Sprint(pieces) {
-			t.Errorf("as a whole %q\nin pieces  %q", whole, pieces)
+		pieces := readAll(iotest.OneByteReader(strings.NewReader(text)), false)
+		for _, ahead := range []bool{false, true} {
+			if whole := readAll(strings.NewReader(text), ahead); fmt.Sprint(whole) != fmt.Sprint(pieces) {
+				t.Errorf("as a whole %q\nin pieces  %q", whole, pieces)
+			}
 		}
 	})
 }

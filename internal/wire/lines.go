@@ -233,9 +233,9 @@ func (s *SearchResult) Collect(cmd *Command) func(*Response) bool {
 	}
 }
 
-// buffered reads those numbers that stand in the buffer with one blank behind
+// buffered reads those numbers that stand in the buffer with the separator behind
 // each, as nearly all do. What it leaves is for set.
-func (s *SearchResult) buffered(l *lineReader) error {
+func (s *SearchResult) buffered(l *lineReader, separator byte) error {
 	b := l.c.buf[l.c.r:l.c.w]
 	done := 0
 	for {
@@ -244,7 +244,7 @@ func (s *SearchResult) buffered(l *lineReader) error {
 			n = n*10 + uint64(b[i]-'0')
 			i++
 		}
-		if i == done || i == len(b) || b[i] != ' ' {
+		if i == done || i == len(b) || b[i] != separator {
 			break
 		}
 		done = i + 1
@@ -263,7 +263,7 @@ func (s *SearchResult) plain(l *lineReader) error {
 		case ch == 0 && l.done:
 			return nil
 		case ch >= '0' && ch <= '9':
-			if err := s.buffered(l); err != nil {
+			if err := s.buffered(l, ' '); err != nil {
 				return err
 			}
 			if err := s.set(l); err != nil {
@@ -361,6 +361,9 @@ func (s *SearchResult) item(l *lineReader, name string) error {
 // set reads a sequence set. "*" has no meaning in a result and is skipped.
 func (s *SearchResult) set(l *lineReader) error {
 	for {
+		if err := s.buffered(l, ','); err != nil {
+			return err
+		}
 		first, ok := l.number()
 		last := first
 		if l.peek() == ':' {
