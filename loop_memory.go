@@ -26,8 +26,8 @@ func (l *loop) tooMuch() bool {
 	return l.held-limits.Line > limits.Message
 }
 
-// add adds what a response, of so many bytes without bodies, says of a message. Sections are kept each once,
-// however often they come, if they were asked for.
+// add adds what a response, of so many bytes without bodies, says of a message.
+// Sections are kept each once, however often they come, if they were asked for.
 func (l *loop) add(e *entry, m *wire.Fetched, text int64) {
 	before := e.size
 	e.info.fill(m)

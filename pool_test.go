@@ -170,6 +170,13 @@ func TestAPanicInTheProgramLeavesTheClientUsable(t *testing.T) {
 				}
 			}
 		},
+		"in a loop whose context ends then": func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			for range f.Messages(ctx, imapkit.All(), imapkit.ItemFlags) {
+				panic("oops")
+			}
+		},
 		"in a loop over whole messages": func() {
 			for range f.FetchAll(limited(t), []imap.UID{101, 102, 103}) {
 				panic("oops")
