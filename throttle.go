@@ -56,6 +56,9 @@ func backoff(err error) (wait time.Duration, throttled bool) {
 
 // isThrottled reports whether a refusal says nothing about what was asked.
 func isThrottled(err error) bool {
+	if err == nil {
+		return false
+	}
 	_, throttled := backoff(err)
 	return throttled
 }

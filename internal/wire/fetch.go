@@ -62,7 +62,7 @@ type Fetched struct {
 	Other    map[string]string // items without a field, raw
 
 	// Body is the body that is being streamed: its section is the last one
-	// and has no Data. It is valid until the next call of Next.
+	// and has no Data. Both are valid until the next call of Next.
 	Body *Body
 }
 
@@ -88,14 +88,15 @@ type FetchReader struct {
 	// Fetched.Body instead of in memory, and be the last of its response.
 	Stream string
 
-	msg    Fetched
-	open   bool // msg's response is not yet at its end
-	nested int  // parentheses open around the next item
-	era    int  // of msg's sequence number
-	body   Body
-	memory int64 // bytes of msg's bodies held in memory
-	flags  flagReader
-	slab   envelopeSlab
+	msg      Fetched
+	open     bool // msg's response is not yet at its end
+	nested   int  // parentheses open around the next item
+	era      int  // of msg's sequence number
+	body     Body
+	streamed [1]Section // nearly always all that there is beside a streamed body
+	memory   int64      // bytes of msg's bodies held in memory
+	flags    flagReader
+	slab     envelopeSlab
 }
 
 // NewFetchReader makes a reader for commands to be sent with Add.

@@ -103,9 +103,13 @@ func (r *FetchReader) section(name string) (streaming bool, err error) {
 	p := &resp.Parser
 	p.spaces()
 	if resp.body >= 0 && p.lastLiteral() {
+		streaming = r.Stream != "" && r.msg.UID != 0 && Answers(r.Stream, name)
+		if streaming && r.msg.Sections == nil {
+			r.msg.Sections = r.streamed[:0]
+		}
 		r.msg.Sections = append(r.msg.Sections, Section{Name: name, Size: resp.body})
 		r.body = Body{r: r, left: resp.body}
-		if r.Stream != "" && r.msg.UID != 0 && Answers(r.Stream, name) {
+		if streaming {
 			r.msg.Body = &r.body
 			return true, nil
 		}
