@@ -145,7 +145,7 @@ func (a *appender) attach() error {
 	l, err := a.f.client.start(a.ctx, op, func(*session) error { return nil })
 	if err == nil {
 		a.lease, a.s = l, l.s
-		a.f.client.streaming(l)
+		a.f.client.streaming(l, nil)
 	}
 	return err
 }

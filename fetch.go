@@ -162,7 +162,7 @@ func (f *Folder) Messages(ctx context.Context, q Query, items ...Item) iter.Seq2
 func (f *Folder) messages(ctx context.Context, q Query, items []Item) *loop {
 	l, err := f.newLoop(q, items)
 	if err != nil {
-		l = &loop{folder: f, err: err}
+		l, ctx = &loop{folder: f, err: err}, context.Background() // which has not ended
 	}
 	l.ctx, l.verb, l.shown = ctx, "Messages", true
 	return l

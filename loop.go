@@ -143,7 +143,9 @@ func (l *loop) attach() {
 		l.detach()
 		return
 	}
-	c.offer(held, l.recall)
+	if !c.offer(held, l.recall, l.orphan) {
+		l.fail(ErrClosed)
+	}
 }
 
 // prepare opens the folder, searches if that is still to do, and asks for the
@@ -440,6 +442,17 @@ func (l *loop) recall() {
 	l.detach()
 }
 
+// orphan ends the loop, unless somebody is reading, who finds out that the Client
+// is closed.
+func (l *loop) orphan() {
+	if l.mu.TryLock() {
+		defer l.mu.Unlock()
+		if l.lease != nil {
+			l.fail(ErrClosed)
+		}
+	}
+}
+
 // detach gives the connection back.
 func (l *loop) detach() {
 	if l.lease == nil {
@@ -447,7 +460,7 @@ func (l *loop) detach() {
 	}
 	c := l.folder.client
 	c.mu.Lock()
-	l.lease.recall = nil
+	l.lease.recall, l.lease.orphan = nil, nil
 	c.mu.Unlock()
 	c.finish(l.lease)
 	l.lease = nil

@@ -102,11 +102,18 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 	if err != nil {
 		return nil, err
 	}
-	f.client.streaming(l)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.lease, r.conn, r.interrupt = l, l.s, l.s.Interrupter()
-	r.unwatch = context.AfterFunc(ctx, func() { r.abandon(ctx) })
+	r.unwatch = context.AfterFunc(ctx, func() {
+		r.mu.Lock() // a Read under way ends with the context as well
+		defer r.mu.Unlock()
+		r.abandon(ended(ctx))
+	})
+	if !f.client.streaming(l, r.orphan) {
+		r.abandon(ErrClosed)
+		return nil, r.err
+	}
 	return r, nil
 }
 
@@ -187,17 +194,24 @@ func (r *bodyReader) giveBack() {
 	}
 }
 
-// abandon gives the connection up when the context has ended: the program may
-// have forgotten the reader, which would keep others waiting for its turn.
-func (r *bodyReader) abandon(ctx context.Context) {
-	r.mu.Lock() // a Read under way ends with the context as well
-	defer r.mu.Unlock()
+// abandon gives the connection up when the context has ended or the Client is
+// closed: the program may have forgotten the reader, which would keep others
+// waiting for its turn. r.mu is held.
+func (r *bodyReader) abandon(why error) {
 	if r.lease == nil {
 		return
 	}
-	r.conn.Abort(ended(ctx))
+	r.conn.Abort(why)
 	r.err = r.client.outcome(r.conn.Err())
 	r.giveBack()
+}
+
+// orphan does so, unless a Read or Close is under way, which sees the same.
+func (r *bodyReader) orphan() {
+	if r.mu.TryLock() {
+		defer r.mu.Unlock()
+		r.abandon(ErrClosed)
+	}
 }
 
 // cheapBytes is how much of a body is rather read and forgotten than a new

@@ -35,6 +35,10 @@ type lease struct {
 	// recall takes the connection back from a loop that is not reading at the
 	// moment. It is called without Client.mu and may take its time.
 	recall func()
+	// orphan gives the connection back when the Client is closed while the program
+	// holds it but is not using it: nobody else may do so if it has left a loop by
+	// a panic, or forgotten a reader. It does not wait.
+	orphan func()
 }
 
 // acquire returns a connection, one that has the folder open if there is one, or
@@ -111,14 +115,18 @@ func (c *Client) take(ctx context.Context, folder string) (*session, error) {
 }
 
 // offer lets others have the connection of a loop while that is not reading:
-// recall gives it back.
-func (c *Client) offer(l *lease, recall func()) {
+// recall gives it back. It reports false if the Client is closed.
+func (c *Client) offer(l *lease, recall, orphan func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.recall = recall
+	if c.closed {
+		return false
+	}
+	l.recall, l.orphan = recall, orphan
 	if len(c.pool.waiters) > 0 {
 		c.callBack()
 	}
+	return true
 }
 
 // callBack makes one of the loops give its connection back, in the background,
@@ -273,6 +281,10 @@ func (c *Client) Close() error {
 		c.pool.idle = nil
 		for l := range c.pool.leases {
 			l.s.Abort(ErrClosed)
+			l.recall = nil
+			if l.orphan != nil {
+				c.background.Go(l.orphan)
+			}
 		}
 	}
 	c.mu.Unlock()

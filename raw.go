@@ -123,7 +123,7 @@ func (r *rawLoop) start(ctx context.Context) (*lease, error) {
 		return nil
 	})
 	if err == nil {
-		r.folder.client.streaming(l)
+		r.folder.client.streaming(l, nil)
 	}
 	return l, err
 }

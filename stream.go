@@ -197,9 +197,11 @@ func (f *Folder) FetchAll(ctx context.Context, uids []imap.UID) iter.Seq2[*Messa
 	}
 }
 
-// streaming marks a connection as being in the program's hands.
-func (c *Client) streaming(l *lease) {
+// streaming marks a connection as being in the program's hands; for orphan see
+// lease. It reports false if the Client is closed.
+func (c *Client) streaming(l *lease, orphan func()) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l.stream = true
+	l.stream, l.orphan = true, orphan
+	return !c.closed
 }

@@ -76,7 +76,7 @@ func (l *lineReader) number() (n uint64, ok bool) {
 		i := c.r
 		for ; i < c.w && c.buf[i] >= '0' && c.buf[i] <= '9'; i++ {
 			if n > (math.MaxUint64-9)/10 {
-				n = math.MaxUint64 / 10
+				n = (math.MaxUint64 - 9) / 10
 			}
 			n = n*10 + uint64(c.buf[i]-'0')
 		}
@@ -236,6 +236,9 @@ func (s *SearchResult) Collect(cmd *Command) func(*Response) bool {
 // buffered reads those numbers that stand in the buffer with the separator behind
 // each, as nearly all do. What it leaves is for set.
 func (s *SearchResult) buffered(l *lineReader, separator byte) error {
+	if l.done { // behind it is the next response
+		return nil
+	}
 	b := l.c.buf[l.c.r:l.c.w]
 	done := 0
 	for {
