@@ -197,7 +197,7 @@ func (c *Conn) fill() error {
 		c.buf = *buffers.Get().(*[]byte)
 		c.r, c.w = 0, 0
 	}
-	if c.r > 0 && len(c.buf)-c.w < len(c.buf)/2 {
+	if c.r > 0 && (c.r == c.w || len(c.buf)-c.w < len(c.buf)/2) {
 		c.w = copy(c.buf, c.buf[c.r:c.w])
 		c.r = 0
 	}
