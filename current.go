@@ -16,8 +16,12 @@ func (s *session) lookForNew() error {
 	if s.current {
 		return nil
 	}
-	s.looks()
-	return s.Run(s.Command("NOOP"))
+	changes, now := s.client.changes.Load(), time.Now()
+	if err := s.run(s.Command("NOOP")); err != nil {
+		return err // it has not looked
+	}
+	s.current, s.seen, s.looked = true, changes, now
+	return nil
 }
 
 // looks notes that the server is about to look for changes.

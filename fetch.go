@@ -316,8 +316,9 @@ func (info *MessageInfo) showSections(sections []wire.Section) {
 	}
 }
 
-// fetchEach fetches one item of messages, in one command, and calls each for
-// them as they come.
+// fetchEach fetches items of messages and calls each for them as they come. It
+// takes one command, unless the server says that some of the messages are gone: it
+// may have left out others as well.
 func (s *session) fetchEach(f *Folder, uids []imap.UID, items string, each func(*wire.Fetched)) error {
 	if err := s.openFor(f, highest(uids)); err != nil {
 		return err
@@ -328,20 +329,35 @@ func (s *session) fetchEach(f *Folder, uids []imap.UID, items string, each func(
 		return err
 	}
 	var nameless error
+	came := make(map[imap.UID]bool)
 	for {
 		m, err := r.Next()
 		switch {
 		case err == io.EOF && gone(cmd.Status):
-			return nameless
+			return cmp.Or(nameless, s.fetchRest(f, uids, came, items, each))
 		case err == io.EOF:
 			return cmp.Or(refusal(cmd), nameless)
 		case err != nil:
 			return err
 		case contains(uids, m.UID):
+			came[m.UID] = came[m.UID] || !m.FlagsOnly()
 			each(m)
 		case m.UID == 0 && !m.FlagsOnly():
 			nameless = withoutUID(m)
 		}
+	}
+}
+
+// fetchRest does what fetchEach does with those messages that have not come.
+func (s *session) fetchRest(f *Folder, uids []imap.UID, came map[imap.UID]bool, items string, each func(*wire.Fetched)) error {
+	rest := slices.DeleteFunc(slices.Clone(uids), func(uid imap.UID) bool { return came[uid] })
+	switch n := len(rest); {
+	case n == 0 || len(uids) == 1: // it is the one that is gone
+		return nil
+	case n < len(uids):
+		return s.fetchEach(f, rest, items, each)
+	default:
+		return cmp.Or(s.fetchEach(f, rest[:n/2], items, each), s.fetchEach(f, rest[n/2:], items, each))
 	}
 }
 

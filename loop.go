@@ -123,6 +123,7 @@ func (l *loop) attach() {
 	op.stream = true
 	held, err := c.start(l.ctx, op, func(s *session) error {
 		if err := l.prepare(s); err != nil {
+			l.again()
 			return err
 		}
 		if len(l.sent) == 0 {
@@ -174,11 +175,7 @@ func (l *loop) prepare(s *session) error {
 	}
 	l.todo = there
 	l.reader = s.NewFetchReader()
-	err = s.openWith(l.folder, l.todo, func() error { return l.ask(s) })
-	if err != nil {
-		l.again()
-	}
-	return err
+	return s.openWith(l.folder, l.todo, func() error { return l.ask(s) })
 }
 
 // again puts what is in flight back to what is to do.

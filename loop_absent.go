@@ -48,7 +48,7 @@ func (l *loop) nothing(e *entry) bool {
 // some messages.
 func (l *loop) mustSeek(c *chunk) bool {
 	status := c.cmd.Status
-	return c.cmd.Done && !c.sought && !gone(status) &&
+	return c.cmd.Done && !c.sought &&
 		(status.Type == "NO" || status.Type == "OK" && len(l.absent(c, c.uids[c.next:])) > 0)
 }
 

@@ -73,7 +73,7 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 			if err != nil {
 				return err
 			}
-			there = there || m.UID == uid
+			there = there || m.UID == uid && !(m.FlagsOnly() && m.Items&wire.ItemFlags != 0) // which may come unasked
 			found := m.Section(section)
 			if found == nil || m.UID != 0 && m.UID != uid {
 				continue
@@ -87,6 +87,10 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 					return err
 				}
 				return withoutUID(m)
+			}
+			if opening != nil && !opening.Done { // while a body is under way no answer can be read
+				s.Discard()
+				return fmt.Errorf("%w: UID %d was sent before %s was open", ErrProtocol, uid, f.name)
 			}
 			if err := s.settled(f, opening); err != nil {
 				s.Discard()

@@ -202,12 +202,13 @@ func (c *Client) openStream() string {
 	return what
 }
 
-// release takes a connection back.
+// release takes a connection back. One on which answers are still to come is
+// given up: they would be taken for those to the next commands.
 func (c *Client) release(l *lease) {
 	c.mu.Lock()
 	delete(c.pool.leases, l)
 	c.mu.Unlock()
-	if l.s.Err() != nil {
+	if l.s.Err() != nil || l.s.Busy() {
 		l.s.Discard()
 		c.giveUpSlot(context.Background(), nil)
 		return

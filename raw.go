@@ -265,7 +265,13 @@ func (r *rawLoop) settle(s *session, c *rawChunk) error {
 		r.refused = 0
 	}
 	switch {
-	case gone(c.cmd.Status):
+	case gone(c.cmd.Status): // some are, and others may have been left out as well
+		if n := len(c.left); n > 1 {
+			if n == c.asked {
+				r.perChunk = (n + 1) / 2
+			}
+			r.retry = ascending(slices.Concat(c.left, r.retry))
+		}
 		return nil
 	case err != nil && !s.isRefusal(err):
 		return err

@@ -78,7 +78,7 @@ func (f *Folder) fetchOne(ctx context.Context, uid imap.UID, which string, comma
 		case err == nil && len(raw) == 0 && info.UID != 0 && info.Size > 0 && info.Err == nil:
 			raw, err = s.wholeAgain(f, hollow{uid: info.UID, size: info.Size})
 			found = true
-		case (err == nil || s.isRefusal(err)) && uid != 0 && info.UID == 0:
+		case (err == nil || s.isRefusal(err)) && uid != 0 && (info.UID == 0 || !found && info.Err == nil):
 			raw, have, err = s.apart(f, uid, info, err)
 			found = true
 		}

@@ -378,6 +378,9 @@ func (c *Conn) Wait(cmd *Command) error {
 	return nil
 }
 
+// Busy reports whether a command is under way, or waits to be sent.
+func (c *Conn) Busy() bool { return len(c.inFlight) > 0 || len(c.out) > 0 }
+
 // WaitAll reads until no command is under way.
 func (c *Conn) WaitAll() error {
 	for len(c.inFlight) > 0 {
