@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -324,5 +325,130 @@ func TestAHeaderThatIsKeptBackIsNotCalledMissing(t *testing.T) {
 	}
 	if _, err := f.OpenRange(limited(t), 101, 0, 10); !errors.Is(err, imapkit.ErrProtocol) {
 		t.Errorf("a range that is kept back: %v", err)
+	}
+}
+
+func TestAMessageThatGoesWhileItIsLookedForIsSkipped(t *testing.T) {
+	all := func(f *imapkit.Folder) (got []imap.UID, err error) {
+		for m, err := range f.FetchAll(limited(t), named("101:105")) {
+			if err != nil {
+				return got, err
+			}
+			got = append(got, m.Info.UID)
+		}
+		return got, nil
+	}
+	raw := func(f *imapkit.Folder) (got []imap.UID, err error) {
+		for m, err := range f.Raw(limited(t), named("101:105")) {
+			if err != nil {
+				return got, err
+			}
+			got = append(got, m.UID)
+		}
+		return got, nil
+	}
+	messages := func(f *imapkit.Folder) (got []imap.UID, err error) {
+		for m, err := range f.Messages(limited(t), imapkit.UIDs(named("101:105")...)) {
+			if err != nil {
+				return got, err
+			}
+			got = append(got, m.UID)
+		}
+		return got, nil
+	}
+	fetch := func(f *imapkit.Folder) ([]imap.UID, error) { _, err := f.Fetch(limited(t), 103); return nil, err }
+	open := func(f *imapkit.Folder) ([]imap.UID, error) { _, err := f.Open(limited(t), 103); return nil, err }
+	rest := []imap.UID{101, 102, 104, 105}
+	for name, tt := range map[string]struct {
+		get  func(*imapkit.Folder) ([]imap.UID, error)
+		want []imap.UID
+		err  error
+	}{
+		"FetchAll": {all, rest, nil}, "Raw": {raw, rest, nil}, "Messages": {messages, rest, nil},
+		"Fetch": {fetch, nil, imapkit.ErrNotFound}, "Open": {open, nil, imapkit.ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var gone atomic.Bool
+			s := scripted.Serve(t, scripted.Options{Exists: 5, Handle: map[string]func(*scripted.Conn, scripted.Command){
+				"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+					set, items, _ := strings.Cut(cmd.Args, " ")
+					for _, uid := range named(set) {
+						switch {
+						case uid != 103:
+							c.Answer(scripted.Command{Tag: "other", Name: cmd.Name, Args: fmt.Sprint(uid, " ", items)})
+						case items == "(UID INTERNALDATE)" && gone.CompareAndSwap(false, true):
+							c.Send(`* 3 FETCH (UID 103 INTERNALDATE "01-Jan-2024 12:00:00 +0000")`)
+						}
+					}
+					c.OK(cmd.Tag, "done")
+				},
+			}})
+			c := inClear(s)
+			defer c.Close()
+			got, err := tt.get(c.Folder("INBOX"))
+			if !gone.Load() {
+				t.Error("the message was not looked for")
+			}
+			if !errors.Is(err, tt.err) || !slices.Equal(got, tt.want) {
+				t.Errorf("messages %v, error %v, want %v, %v", got, err, tt.want, tt.err)
+			}
+		})
+	}
+}
+
+func TestAnItemThatIsRefusedAndComesWithAnother(t *testing.T) {
+	const all = `* 2 FETCH (UID 102 FLAGS (\Seen) ENVELOPE (NIL "two" NIL NIL NIL NIL NIL NIL NIL NIL))`
+	for name, says := range map[string]func(c *scripted.Conn, items string) (refused bool){
+		"later": func(c *scripted.Conn, items string) bool {
+			if items == "(UID ENVELOPE)" {
+				c.Send(all)
+			}
+			return items != "(UID ENVELOPE)"
+		},
+		"before": func(c *scripted.Conn, items string) bool {
+			if items == "(UID FLAGS)" {
+				c.Send(all)
+			}
+			return items != "(UID FLAGS)"
+		},
+		"with the refusal": func(c *scripted.Conn, items string) bool {
+			if items == "(UID ENVELOPE)" {
+				c.Send(all)
+			}
+			return true
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := scripted.Serve(t, scripted.Options{Exists: 3, Handle: map[string]func(*scripted.Conn, scripted.Command){
+				"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+					set, items, _ := strings.Cut(cmd.Args, " ")
+					for _, uid := range named(set) {
+						switch {
+						case uid != 102 || items == "(UID INTERNALDATE)":
+							c.Answer(scripted.Command{Tag: "other", Name: cmd.Name, Args: fmt.Sprint(uid, " ", items)})
+						case says(c, items):
+							c.No(cmd.Tag, "not this one")
+							return
+						}
+					}
+					c.OK(cmd.Tag, "done")
+				},
+			}})
+			c := inClear(s)
+			defer c.Close()
+			var got []imap.UID
+			for m, err := range c.Folder("INBOX").Messages(limited(t), imapkit.All(), imapkit.ItemFlags, imapkit.ItemEnvelope) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, m.UID)
+				if m.UID == 102 && (m.Envelope == nil || m.Envelope.Subject != "two" || len(m.Flags) != 1) {
+					t.Errorf("UID 102: envelope %+v, flags %v, error %v", m.Envelope, m.Flags, m.Err)
+				}
+			}
+			if want := named("101:103"); !slices.Equal(got, want) {
+				t.Errorf("messages %v, want %v", got, want)
+			}
+		})
 	}
 }

@@ -167,15 +167,31 @@ func (l *loop) askPiecemeal(s *session, c *chunk, uid imap.UID, refused error, c
 		l.refused++
 	}
 	e := l.known(c, uid)
+	if e == nil {
+		return nil
+	}
 	var why error
 	for _, item := range l.items[1:] { // behind UID
 		err := l.receive(s, one, []Item{l.items[0], item})
+		switch {
+		case err != nil && !s.isRefusal(err):
+			return err
+		case e.info == nil: // it is complete, and has been made ready
+			return nil
+		case err != nil:
+			e.bad |= wireItems[item]
+			why = cmp.Or(why, err)
+		}
+	}
+	if why == nil && (e.have|e.bad)&^wire.ItemFlags == 0 && !e.more && len(e.sections) == 0 {
+		there, err := s.present(l.folder, one)
 		if err != nil && !s.isRefusal(err) {
 			return err
 		}
-		if err != nil {
-			e.bad |= wireItems[item]
-			why = cmp.Or(why, err)
+		if err == nil && len(there) == 0 { // it has gone since
+			l.held -= e.size
+			*e = entry{}
+			return nil
 		}
 	}
 	e.info.note(why)
@@ -186,19 +202,24 @@ func (l *loop) askPiecemeal(s *session, c *chunk, uid imap.UID, refused error, c
 func (l *loop) refuse(c *chunk, uids []imap.UID, refused error) {
 	l.refused += len(uids)
 	for _, uid := range uids {
-		e := l.known(c, uid)
-		e.tried = true
-		e.info.note(refused)
+		if e := l.known(c, uid); e != nil {
+			e.tried = true
+			e.info.note(refused)
+		}
 	}
 }
 
-// known returns the entry of a message that is taken to be there.
+// known returns the entry of a message that is taken to be there; nil if it is
+// complete, and has been made ready.
 func (l *loop) known(c *chunk, uid imap.UID) *entry {
 	if c.entries == nil {
 		c.entries = l.newEntries(len(c.uids))
 	}
 	i, _ := slices.BinarySearch(c.uids, uid)
 	e := &c.entries[i]
+	if i < c.next || e.given {
+		return nil
+	}
 	if e.info == nil {
 		e.info = new(MessageInfo)
 		e.info.UID = uid

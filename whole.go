@@ -39,7 +39,7 @@ type hollow struct {
 // there any more, and an error if the server does not part with it: its refusal,
 // if it does not even say that the message exists.
 func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
-	there := h.there
+	there, told := h.there, false // told: since then
 	var refused error
 	for _, form := range wholeForms {
 		if form.items == "RFC822.PEEK" && s.is(func(p *profile) bool { return p.noRFC822 }) {
@@ -58,7 +58,7 @@ func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 			if m.Items&wire.ItemSize != 0 {
 				h.size, sized = m.Size, true
 			}
-			there = there || sized || len(m.Sections) > 0 // and not only a change of flags
+			told = told || sized || len(m.Sections) > 0 // and not only a change of flags
 		})
 		if s.isRefusal(err) {
 			refused = err
@@ -85,6 +85,16 @@ func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 	switch {
 	case h.empty && h.size == 0:
 		return nil, nil
+	case told:
+		there = true
+	case there: // or it has gone since
+		still, err := s.present(f, []imap.UID{h.uid})
+		if err != nil && !s.isRefusal(err) {
+			return nil, err
+		}
+		there, refused = err != nil || len(still) > 0, nil
+	}
+	switch {
 	case !there && refused != nil:
 		return nil, fmt.Errorf("%w: UID %d in %s", refused, h.uid, f.name)
 	case !there:
