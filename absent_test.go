@@ -452,3 +452,68 @@ func TestAnItemThatIsRefusedAndComesWithAnother(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatIsRefusedWhileAMessageIsLookedForIsAnErrorOfTheLoop(t *testing.T) {
+	refusals := []string{"NO [EXPUNGEISSUED] one is gone", "BAD what?"}
+	s := scripted.Serve(t, scripted.Options{Exists: 3, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+			if strings.Contains(cmd.Args, "ENVELOPE") && len(refusals) > 0 {
+				c.Send(cmd.Tag + " " + refusals[0])
+				refusals = refusals[1:]
+				return
+			}
+			c.Answer(cmd)
+		},
+	}})
+	c := inClear(s)
+	defer c.Close()
+	got, err := uidsFrom(c.Folder("INBOX").Messages(limited(t), imapkit.All()), func(m *imapkit.MessageInfo) imap.UID { return m.UID })
+	var refused *imapkit.ServerError
+	if len(got) < 3 && (!errors.As(err, &refused) || refused.Status != "BAD") {
+		t.Errorf("messages %v, error %v, want the refusal", got, err)
+	}
+}
+
+func TestABodyThatIsWholeIsGoodThoughOthersAreGone(t *testing.T) {
+	s := scripted.Serve(t, scripted.Options{Exists: 3, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+			c.Answer(scripted.Command{Tag: "other", Name: cmd.Name, Args: cmd.Args})
+			c.No(cmd.Tag, "[EXPUNGEISSUED] some are gone")
+		},
+	}})
+	c := inClear(s)
+	defer c.Close()
+	body, err := c.Folder("INBOX").Open(limited(t), 102)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	if b, err := io.ReadAll(body); string(b) != scripted.Message(2) || err != nil {
+		t.Errorf("body %q, error %v", b, err)
+	}
+}
+
+func TestARawMessageIsNotLostBecauseAnotherIsGone(t *testing.T) {
+	refused := false
+	s := scripted.Serve(t, scripted.Options{Exists: 3, Handle: map[string]func(*scripted.Conn, scripted.Command){
+		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+			if !refused {
+				refused = true
+				c.No(cmd.Tag, "[EXPUNGEISSUED] some are gone")
+				return
+			}
+			if strings.Contains(cmd.Args, "[TEXT]") {
+				c.Send("* 2 FETCH (UID 102 BODY[HEADER] {2}", "", " BODY[TEXT] {2}", "hi)")
+				c.OK(cmd.Tag, "done")
+				return
+			}
+			c.Answer(cmd)
+		},
+	}})
+	c := inClear(s)
+	defer c.Close()
+	got, err := uidsFrom(c.Folder("INBOX").Raw(limited(t), named("102")), func(m imapkit.RawMessage) imap.UID { return m.UID })
+	if err != nil || !slices.Equal(got, named("102")) {
+		t.Errorf("messages %v, error %v", got, err)
+	}
+}

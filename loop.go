@@ -322,7 +322,7 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 		if c.sought {
 			err = c.err
 		}
-		if err != nil && !gone(c.cmd.Status) {
+		if err != nil && (c.sought || !gone(c.cmd.Status)) {
 			return err
 		}
 	}

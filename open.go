@@ -178,7 +178,7 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		if ferr := r.lease.s.finishFetch(r.reader); ferr != nil {
 			r.err = r.client.outcome(ferr)
 		} else if r.cmd != nil {
-			r.err = cmp.Or(refusal(r.cmd), io.EOF)
+			r.err = cmp.Or(r.lease.s.fetchRefusal(r.cmd), io.EOF)
 		}
 		r.giveBack()
 		return n, r.err

@@ -80,7 +80,6 @@ type rawLoop struct {
 	sent   []*rawChunk
 	hollow map[imap.UID]bool // of which nothing has come; true: an empty body has
 	absent []imap.UID        // that commands have left out, or were refused because of
-	there  []imap.UID        // of absent, ascending: those that are in the folder
 	rest   []imap.UID        // of hollow, when all else is done
 	lost   []error           // of those that the server does not part with
 	reader *wire.FetchReader
@@ -265,14 +264,13 @@ func (r *rawLoop) settle(s *session, c *rawChunk) error {
 		r.refused = 0
 	}
 	switch {
-	case gone(c.cmd.Status): // some are, and others may have been left out as well
-		if n := len(c.left); n > 1 {
-			if n == c.asked {
-				r.perChunk = (n + 1) / 2
-			}
-			r.retry = ascending(slices.Concat(c.left, r.retry))
+	case gone(c.cmd.Status) && len(c.left) > 1: // some are, and others may have been left out as well
+		if n := len(c.left); n == c.asked {
+			r.perChunk = (n + 1) / 2
 		}
+		r.retry = ascending(slices.Concat(c.left, r.retry))
 		return nil
+	case gone(c.cmd.Status): // or another one is (RFC 5530)
 	case err != nil && !s.isRefusal(err):
 		return err
 	case err == nil:
@@ -304,7 +302,6 @@ func (r *rawLoop) hopeless() bool { return r.refused > mostRefused+min(r.came, 1
 func (r *rawLoop) seek(s *session) error {
 	for _, chunk := range s.measure().atMost(mostPerFetch).chunks(ascending(r.absent)) {
 		there, err := s.present(r.folder, chunk)
-		r.there = ascending(append(r.there, there...))
 		switch {
 		case s.isRefusal(err):
 			there = chunk
@@ -331,7 +328,7 @@ func (r *rawLoop) again(s *session) (RawMessage, error) {
 			r.rest = slices.Sorted(maps.Keys(r.hollow))
 		}
 		uid := r.rest[0]
-		raw, err := s.wholeAgain(r.folder, hollow{uid: uid, empty: r.hollow[uid], there: contains(r.there, uid)})
+		raw, err := s.wholeAgain(r.folder, hollow{uid: uid, empty: r.hollow[uid]})
 		if s.Err() != nil || isThrottled(err) {
 			return RawMessage{}, err
 		}

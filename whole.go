@@ -31,7 +31,6 @@ type hollow struct {
 	uid   imap.UID
 	size  int64 // as the server has told it; 0: it has not
 	empty bool  // the server has sent a body of no bytes
-	there bool  // it has said that the message exists
 }
 
 // wholeAgain fetches a message of which nothing has come another way. It returns
@@ -39,7 +38,7 @@ type hollow struct {
 // there any more, and an error if the server does not part with it: its refusal,
 // if it does not even say that the message exists.
 func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
-	there, told := h.there, false // told: since then
+	told := false // that the message is there, since it was asked for
 	var refused error
 	for _, form := range wholeForms {
 		if form.items == "RFC822.PEEK" && s.is(func(p *profile) bool { return p.noRFC822 }) {
@@ -82,23 +81,19 @@ func (s *session) wholeAgain(f *Folder, h hollow) ([]byte, error) {
 			return raw, nil
 		}
 	}
-	switch {
-	case h.empty && h.size == 0:
+	if h.empty && h.size == 0 {
 		return nil, nil
-	case told:
-		there = true
-	case there: // or it has gone since
-		still, err := s.present(f, []imap.UID{h.uid})
-		if err != nil && !s.isRefusal(err) {
-			return nil, err
-		}
-		there, refused = err != nil || len(still) > 0, nil
 	}
-	switch {
-	case !there && refused != nil:
-		return nil, fmt.Errorf("%w: UID %d in %s", refused, h.uid, f.name)
-	case !there:
-		return nil, fmt.Errorf("%w: UID %d in %s", ErrNotFound, h.uid, f.name)
+	if !told {
+		there, err := s.present(f, []imap.UID{h.uid})
+		switch {
+		case s.isRefusal(err):
+			return nil, fmt.Errorf("%w: UID %d in %s", cmp.Or(refused, err), h.uid, f.name)
+		case err != nil:
+			return nil, err
+		case len(there) == 0:
+			return nil, fmt.Errorf("%w: UID %d in %s", ErrNotFound, h.uid, f.name)
+		}
 	}
 	return nil, fmt.Errorf("%w: the server says that there is UID %d in %s, of %d bytes, and sends nothing of it",
 		ErrProtocol, h.uid, f.name, h.size)
@@ -126,7 +121,7 @@ func (s *session) apart(f *Folder, uid imap.UID, info *MessageInfo, refused erro
 	if err != nil && !s.isRefusal(err) {
 		return nil, 0, err
 	}
-	raw, err := s.wholeAgain(f, hollow{uid: uid, size: info.Size, there: true})
+	raw, err := s.wholeAgain(f, hollow{uid: uid, size: info.Size})
 	if errors.Is(err, ErrProtocol) && refused != nil && s.Err() == nil {
 		return nil, 0, refused
 	}
@@ -154,8 +149,8 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 	}
 	e := &c.entries[i]
 	e.tried = true
-	raw, err := s.wholeAgain(l.folder, hollow{uid: c.uids[i], size: e.info.Size,
-		empty: len(e.sections) >= len(l.sections), there: e.there})
+	raw, err := s.wholeAgain(l.folder,
+		hollow{uid: c.uids[i], size: e.info.Size, empty: len(e.sections) >= len(l.sections)})
 	switch {
 	case errors.Is(err, ErrNotFound):
 		l.held -= e.size
