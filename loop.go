@@ -319,10 +319,13 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 		if c.entries != nil {
 			l.spare = c.entries
 		}
-		if c.sought {
+		switch {
+		case c.sought:
 			err = c.err
+		case gone(c.cmd.Status):
+			err = nil
 		}
-		if err != nil && (c.sought || !gone(c.cmd.Status)) {
+		if err != nil {
 			return err
 		}
 	}
