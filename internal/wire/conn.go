@@ -39,10 +39,11 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, bufferSize); return 
 type Conn struct {
 	guard
 
-	nc    net.Conn // what is read and written: the transport or TLS over it
-	below *tracked // what is below TLS, if there is TLS
-	lim   Limits
-	log   *slog.Logger
+	nc     net.Conn  // what is read and written: the transport or TLS over it
+	below  *tracked  // what is below TLS, if there is TLS
+	gather *gatherer // the transport, if it is TCP
+	lim    Limits
+	log    *slog.Logger
 
 	// The unread bytes are buf[r:w]. buf is nil while the connection is idle.
 	buf  []byte
@@ -77,7 +78,10 @@ func NewConn(nc net.Conn, lim Limits, names *Names, log *slog.Logger) *Conn {
 		log = slog.New(slog.DiscardHandler)
 	}
 	c := &Conn{nc: nc, lim: lim, names: names, log: log}
-	c.guard.transport = nc
+	if c.gather = newGatherer(nc); c.gather != nil {
+		c.nc = c.gather
+	}
+	c.guard.transport = c.nc
 	return c
 }
 
@@ -137,9 +141,6 @@ func (t *tracked) Write(p []byte) (int, error) {
 func (c *Conn) AnsweredTLS() bool {
 	return c.below != nil && c.below.read && (c.below.first == 21 || c.below.first == 22)
 }
-
-// NetConn returns the transport, or TLS over it.
-func (c *Conn) NetConn() net.Conn { return c.nc }
 
 // Err returns why the connection is unusable, or nil.
 func (c *Conn) Err() error {

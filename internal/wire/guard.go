@@ -56,6 +56,9 @@ func (c *Conn) Begin(ctx context.Context, timeout time.Duration, silence bool) {
 // no goroutine belongs to it, and its buffer is given back.
 func (c *Conn) End() {
 	c.guard.end()
+	if c.gather != nil {
+		c.gather.stop()
+	}
 	c.release()
 }
 

@@ -108,7 +108,7 @@ func (r *FetchReader) section(name string) (streaming bool, err error) {
 			r.msg.Sections = r.streamed[:0]
 		}
 		r.msg.Sections = append(r.msg.Sections, Section{Name: name, Size: resp.body})
-		r.body = Body{r: r, left: resp.body}
+		r.body = Body{r: r, left: resp.body, big: resp.body >= gatherBody}
 		if streaming {
 			r.msg.Body = &r.body
 			return true, nil
@@ -178,6 +178,7 @@ func (b *Body) readAll(n int64) ([]byte, error) {
 type Body struct {
 	r    *FetchReader
 	left int64
+	big  bool // as gatherBody says
 	done bool
 }
 
@@ -204,8 +205,10 @@ func (b *Body) Read(p []byte) (int, error) {
 		n = copy(p, c.buf[c.r:c.w])
 		c.r += n
 	case len(p) >= 16<<10:
+		b.expect()
 		n, err = c.read(p)
 	default:
+		b.expect()
 		if err = c.fill(); err == nil {
 			n = copy(p, c.buf[c.r:c.w])
 			c.r += n
@@ -221,6 +224,7 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	var total int64
 	for b.left > 0 {
 		if c.r == c.w {
+			b.expect()
 			if err := c.fill(); err != nil {
 				return total, err
 			}
@@ -242,6 +246,22 @@ func (b *Body) WriteTo(w io.Writer) (int64, error) {
 	}
 	return total, nil
 }
+
+// expect tells the transport what is certainly still to come. TLS may have taken
+// some of it already: a record, and part of the next.
+func (b *Body) expect() {
+	c := b.r.c
+	if !b.big || c.gather == nil {
+		return
+	}
+	c.gather.sure = b.left
+	if c.below != nil {
+		c.gather.sure = max(b.left-2*maxRecord, 0)
+	}
+}
+
+// maxRecord is more than a TLS record has (RFC 8446 section 5.2).
+const maxRecord = 17 << 10
 
 // discard reads the rest of the body and what frames the rest of its response.
 func (b *Body) discard() error {
