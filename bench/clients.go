@@ -3,6 +3,7 @@ package bench
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -62,27 +63,36 @@ func recent[F ~string](flags []F) int {
 
 var errUnknownJob = errors.New("unknown job")
 
+// An account is where the mail is.
+type account struct {
+	addr, user, password, box string
+	tls                       *tls.Config // nil: in clear
+}
+
 // clients are what is compared.
-var clients = map[string]func(job, addr, user, password, box string) (result, error){
+var clients = map[string]func(job string, at account) (result, error){
 	"imapkit":    runImapkit,
 	"go-imap v2": runV2,
 	"go-imap v1": runV1,
 	"floor":      runFloor,
 }
 
-func runImapkit(job, addr, user, password, box string) (r result, err error) {
-	host, port, err := net.SplitHostPort(addr)
+func runImapkit(job string, at account) (r result, err error) {
+	host, port, err := net.SplitHostPort(at.addr)
 	if err != nil {
 		return r, err
 	}
-	c := &imapkit.Client{Host: host, Username: user, Password: password, Security: imapkit.SecurityNone}
+	c := &imapkit.Client{Host: host, Username: at.user, Password: at.password, Security: imapkit.SecurityNone}
+	if at.tls != nil {
+		c.Security, c.TLS.Config = imapkit.SecurityImplicitTLS, at.tls
+	}
 	c.Auth = []imapkit.AuthMechanism{imapkit.AuthPlain}
 	if c.Port, err = strconv.Atoi(port); err != nil {
 		return r, err
 	}
 	defer c.Close()
 	ctx := context.Background()
-	f := c.Folder(box)
+	f := c.Folder(at.box)
 	switch job {
 	case jobEnvelopes:
 		for m, err := range f.Messages(ctx, imapkit.All(), imapkit.ItemFlags, imapkit.ItemSize, imapkit.ItemEnvelope) {
@@ -127,16 +137,21 @@ func infoErr(m *imapkit.MessageInfo) error {
 	return m.Err
 }
 
-func runV2(job, addr, user, password, box string) (r result, err error) {
-	c, err := imapclient.DialInsecure(addr, nil)
+func runV2(job string, at account) (r result, err error) {
+	var c *imapclient.Client
+	if at.tls != nil {
+		c, err = imapclient.DialTLS(at.addr, &imapclient.Options{TLSConfig: at.tls})
+	} else {
+		c, err = imapclient.DialInsecure(at.addr, nil)
+	}
 	if err != nil {
 		return r, err
 	}
 	defer c.Close()
-	if err := c.Login(user, password).Wait(); err != nil {
+	if err := c.Login(at.user, at.password).Wait(); err != nil {
 		return r, err
 	}
-	if _, err := c.Select(box, nil).Wait(); err != nil {
+	if _, err := c.Select(at.box, nil).Wait(); err != nil {
 		return r, err
 	}
 	options := &imap.FetchOptions{UID: true}
@@ -180,16 +195,21 @@ func runV2(job, addr, user, password, box string) (r result, err error) {
 	return r, cmd.Close()
 }
 
-func runV1(job, addr, user, password, box string) (r result, err error) {
-	c, err := client1.Dial(addr)
+func runV1(job string, at account) (r result, err error) {
+	var c *client1.Client
+	if at.tls != nil {
+		c, err = client1.DialTLS(at.addr, at.tls)
+	} else {
+		c, err = client1.Dial(at.addr)
+	}
 	if err != nil {
 		return r, err
 	}
 	defer c.Logout()
-	if err := c.Login(user, password); err != nil {
+	if err := c.Login(at.user, at.password); err != nil {
 		return r, err
 	}
-	if _, err := c.Select(box, false); err != nil {
+	if _, err := c.Select(at.box, false); err != nil {
 		return r, err
 	}
 	section := &imap1.BodySectionName{Peek: true}
@@ -230,8 +250,13 @@ func runV1(job, addr, user, password, box string) (r result, err error) {
 
 // runFloor does nothing but the work itself, for this server's answers only,
 // without tolerance or limits.
-func runFloor(job, addr, user, password, box string) (r result, err error) {
-	nc, err := net.Dial("tcp", addr)
+func runFloor(job string, at account) (r result, err error) {
+	var nc net.Conn
+	if at.tls != nil {
+		nc, err = tls.Dial("tcp", at.addr, at.tls)
+	} else {
+		nc, err = net.Dial("tcp", at.addr)
+	}
 	if err != nil {
 		return r, err
 	}
@@ -243,7 +268,7 @@ func runFloor(job, addr, user, password, box string) (r result, err error) {
 		return r, errUnknownJob
 	}
 	f := &floor{br: bufio.NewReaderSize(nc, 256<<10), job: job, r: &r, buf: make([]byte, 64<<10)}
-	for i, line := range []string{"LOGIN " + user + " " + password, "SELECT " + box, "UID FETCH 1:* (" + items + ")", "LOGOUT"} {
+	for i, line := range []string{"LOGIN " + at.user + " " + at.password, "SELECT " + at.box, "UID FETCH 1:* (" + items + ")", "LOGOUT"} {
 		tag := "f" + strconv.Itoa(i)
 		if _, err := fmt.Fprintf(nc, "%s %s\r\n", tag, line); err != nil {
 			return r, err

@@ -3,7 +3,10 @@
 package bench
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"os"
@@ -24,8 +27,13 @@ var (
 // TestMain runs one client in a process of its own, or the comparison.
 func TestMain(m *testing.M) {
 	if job := os.Getenv("BENCH_JOB"); job != "" {
-		run := clients[os.Getenv("BENCH_CLIENT")]
-		r, err := run(job, os.Getenv("BENCH_ADDR"), os.Getenv("BENCH_USER"), os.Getenv("BENCH_PASSWORD"), os.Getenv("BENCH_BOX"))
+		at := account{addr: os.Getenv("BENCH_ADDR"), user: os.Getenv("BENCH_USER"), password: os.Getenv("BENCH_PASSWORD"),
+			box: os.Getenv("BENCH_BOX")}
+		if root := os.Getenv("BENCH_ROOT"); root != "" {
+			at.tls = &tls.Config{RootCAs: x509.NewCertPool()}
+			at.tls.RootCAs.AppendCertsFromPEM([]byte(root))
+		}
+		r, err := clients[os.Getenv("BENCH_CLIENT")](job, at)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -66,11 +74,17 @@ func TestCompare(t *testing.T) {
 	jobs := []struct {
 		name, job string
 		box       mailbox
+		secure    bool
 	}{
-		{"10,000 envelopes", jobEnvelopes, mailbox{"Envelopes", 10_000 / *scale, 5_700}},
-		{"flags of 100,000", jobFlags, mailbox{"Flags", 100_000 / *scale, 400}},
-		{"57 MB of bodies", jobBodies, mailbox{"Envelopes", 10_000 / *scale, 5_700}},
-		{"3 bodies of 52 MB", jobBodies, mailbox{"Huge", 3, 52_000_000 / *scale}},
+		{"10,000 envelopes", jobEnvelopes, mailbox{"Envelopes", 10_000 / *scale, 5_700}, false},
+		{"flags of 100,000", jobFlags, mailbox{"Flags", 100_000 / *scale, 400}, false},
+		{"57 MB of bodies", jobBodies, mailbox{"Envelopes", 10_000 / *scale, 5_700}, false},
+		{"57 MB of bodies, TLS", jobBodies, mailbox{"Envelopes", 10_000 / *scale, 5_700}, true},
+		{"3 bodies of 52 MB", jobBodies, mailbox{"Huge", 3, 52_000_000 / *scale}, false},
+	}
+	root, err := rootOf(server)
+	if err != nil {
+		t.Fatal(err)
 	}
 	names := []string{"floor", "imapkit", "go-imap v2", "go-imap v1"}
 	filled := map[string]bool{}
@@ -82,12 +96,18 @@ func TestCompare(t *testing.T) {
 			}
 			filled[j.box.name] = true
 		}
+		where := []string{"BENCH_USER=" + server.Username, "BENCH_PASSWORD=" + server.Password, "BENCH_BOX=" + j.box.name}
+		if j.secure {
+			where = append(where, "BENCH_ADDR="+server.TLSAddr(), "BENCH_ROOT="+root)
+		} else {
+			where = append(where, "BENCH_ADDR="+server.Addr())
+		}
 		all := map[string][]figures{}
 		var agreed *result
 		for round := range *rounds {
 			for i := range names { // in another order each round
 				name := names[(i+round)%len(names)]
-				fig, r := once(t, name, j.job, server, j.box.name)
+				fig, r := once(t, name, j.job, where)
 				all[name] = append(all[name], fig)
 				if agreed == nil {
 					agreed = &r
@@ -106,12 +126,22 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// rootOf returns the certificate that the server's is to be checked against.
+func rootOf(server *servertest.Server) (string, error) {
+	c, err := tls.Dial("tcp", server.TLSAddr(), server.TLSConfig())
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	chain := c.ConnectionState().VerifiedChains[0]
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: chain[len(chain)-1].Raw})), nil
+}
+
 // once runs a client in a process of its own.
-func once(t *testing.T, name, job string, server *servertest.Server, box string) (figures, result) {
+func once(t *testing.T, name, job string, where []string) (figures, result) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), "BENCH_JOB="+job, "BENCH_CLIENT="+name, "BENCH_ADDR="+server.Addr(),
-		"BENCH_USER="+server.Username, "BENCH_PASSWORD="+server.Password, "BENCH_BOX="+box)
+	cmd.Env = append(append(os.Environ(), "BENCH_JOB="+job, "BENCH_CLIENT="+name), where...)
 	cmd.Stderr = os.Stderr
 	began := time.Now()
 	out, err := cmd.Output()

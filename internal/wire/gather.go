@@ -33,13 +33,13 @@ const (
 	// that time, which makes 32 MB/s: with fewer, little is saved.
 	gatherLeast = 16 << 10
 	// gatherMost is how many bytes are waited for at most.
-	gatherMost = bufferSize
+	gatherMost = 192 << 10
 	// gatherSample is over how many bytes the pace is measured.
 	gatherSample = 256 << 10
 	// gatherBlind is how many bytes must have come without a pause before any
 	// are waited for of which nobody knows whether they will come. The wait
 	// that is in vain at the end must not matter beside the time they took.
-	gatherBlind = 4 << 20
+	gatherBlind = 1 << 20
 	// gatherBody is the least size of a body that ends the waiting for more than
 	// itself: most often it is the last.
 	gatherBody = 1 << 20
