@@ -147,6 +147,26 @@ func TestTheEndOfALargeBodyIsNotWaitedFor(t *testing.T) {
 	}
 }
 
+func TestWhatHasComeOfABodyThatStallsIsRead(t *testing.T) {
+	client, server := connected(t)
+	g := newGatherer(client)
+	const size, sent = 64 << 20, 8<<20 + 1
+	go server.Write(make([]byte, sent))
+	buf := make([]byte, 96<<10)
+	most := 0
+	for got := 0; got < sent; {
+		g.sure = int64(size - got)
+		n, err := g.Read(buf)
+		if got += n; err != nil {
+			t.Fatalf("after %d of %d bytes: %v", got, sent, err)
+		}
+		most = max(most, g.low)
+	}
+	if most < gatherLeast {
+		t.Errorf("no more than %d bytes were ever waited for", most)
+	}
+}
+
 func TestDeadlinesOfOthersAreKept(t *testing.T) {
 	g, server := waiting(t)
 	go func() {
@@ -179,7 +199,8 @@ func TestEveryWaitForMoreHasAnEnd(t *testing.T) {
 			t.Fatal("no wait")
 		}
 	}
-	for range 3 {
+	for _, certain := range []bool{false, true, false} {
+		g.known = certain
 		waits()
 		g.stop()
 		waits() // while the deadline of the first would not be over
