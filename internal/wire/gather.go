@@ -120,8 +120,9 @@ func (g *gatherer) await(n int) bool {
 	}
 	if n != g.low {
 		if setLowWater(g.raw, n) != nil {
+			g.low = n // whatever it is: it is taken back
+			g.stop()
 			g.raw = nil
-			g.TCPConn.SetReadDeadline(time.Time{})
 			return false
 		}
 		g.low = n
@@ -131,7 +132,7 @@ func (g *gatherer) await(n int) bool {
 
 // stop lets reads return what is there, until the pace is known again.
 func (g *gatherer) stop() {
-	g.pace = pace{}
+	g.pace, g.sure, g.known = pace{}, 0, false
 	if g.low > 0 {
 		setLowWater(g.raw, 1)
 		g.low = 0

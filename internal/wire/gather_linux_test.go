@@ -252,6 +252,23 @@ func TestClosingEndsAWaitForMore(t *testing.T) {
 	}
 }
 
+func TestAConnectionThatIsClosedMeanwhileCannotWait(t *testing.T) {
+	for _, open := range []bool{true, false} {
+		client, _ := connected(t)
+		g := newGatherer(client)
+		if open && !g.await(gatherMost) {
+			t.Fatal("no wait")
+		}
+		client.Close()
+		if g.await(gatherLeast) {
+			t.Error("a closed connection waits for more")
+		}
+		if _, err := g.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+	}
+}
+
 // TestBodiesArriveWholeAtAnyPace has a server that now sends as fast as it can
 // and now hesitates, in pieces of any size.
 func TestBodiesArriveWholeAtAnyPace(t *testing.T) {
