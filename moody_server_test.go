@@ -29,9 +29,10 @@ type moody struct {
 }
 
 type moodyMessage struct {
-	n    int
-	gone bool
-	kept []string // items that it does not part with
+	n      int
+	gone   bool
+	kept   []string // items that it does not part with
+	passed bool     // over, when it was asked for by itself last
 }
 
 func (m *moodyMessage) uid() imap.UID { return imap.UID(scripted.UID(m.n)) }
@@ -218,6 +219,12 @@ func (w *moody) fetch(c *scripted.Conn, cmd scripted.Command) {
 			end = "NO not now"
 		case w.chance(30):
 			end = "NO [EXPUNGEISSUED] some are gone"
+			if stop == 0 && len(wanted) == 1 {
+				if wanted[0].passed {
+					w.excuses++
+				}
+				wanted[0].passed = true
+			}
 		case w.chance(10):
 			w.excuses++
 			c.Reset()
@@ -246,6 +253,7 @@ func (w *moody) change(c *scripted.Conn) {
 
 // answer sends of a message what was asked for, in one piece or in several.
 func (w *moody) answer(c *scripted.Conn, m *moodyMessage, items []string) {
+	m.passed = m.passed && slices.Equal(items, []string{"UID", "INTERNALDATE"})
 	items = slices.DeleteFunc(slices.Clone(items), func(item string) bool {
 		return item == "UID" || slices.Contains(m.kept, item) && !w.calm
 	})

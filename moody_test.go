@@ -1,6 +1,7 @@
 package imapkit_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/emersion/go-imap/v2"
@@ -38,9 +40,8 @@ func readMoody(t *testing.T, seed uint64) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	w, s := serveMoody(t, seed, rng.IntN(60))
 	c := inClear(s)
-	c.MaxConns = 1 + rng.IntN(2)
+	c.MaxConns = 1 + rng.IntN(3)
 	defer c.Close()
-	m := &moodyModel{t: t, w: w, rng: rng, f: c.Folder("INBOX"), ctx: limited(t)}
 	defer func() {
 		if t.Failed() {
 			for i, line := range w.trace {
@@ -51,34 +52,39 @@ func readMoody(t *testing.T, seed uint64) {
 			t.Log("\n" + strings.Join(w.trace, "\n"))
 		}
 	}()
-	for range 1 + rng.IntN(5) {
-		m.read()
-		if t.Failed() {
-			return
-		}
+	var readers sync.WaitGroup
+	for range 1 + rng.IntN(3)*rng.IntN(2) {
+		m := &moodyModel{t: t, w: w, rng: rand.New(rand.NewPCG(seed, rng.Uint64())), f: c.Folder("INBOX"), ctx: limited(t)}
+		readers.Go(func() {
+			for range 1 + m.rng.IntN(5) {
+				m.read()
+			}
+		})
+	}
+	readers.Wait()
+	if t.Failed() {
+		return
 	}
 	w.mu.Lock()
 	w.calm = true
 	w.mu.Unlock()
+	m := &moodyModel{t: t, w: w, rng: rng, f: c.Folder("INBOX"), ctx: limited(t)}
 	m.messages(nil)
 	m.raw()
 }
 
+// A moodyModel makes calls one after another, or one inside another.
 type moodyModel struct {
-	t   *testing.T
-	w   *moody
-	rng *rand.Rand
-	f   *imapkit.Folder
-	ctx context.Context
-
-	what    string
-	before  []*moodyMessage // what was there when the call began
-	excuses int             // at that time
-	calm    bool
+	t     *testing.T
+	w     *moody
+	rng   *rand.Rand
+	f     *imapkit.Folder
+	ctx   context.Context
+	depth int // of calls inside calls
 }
 
 func (m *moodyModel) read() {
-	switch m.rng.IntN(6) {
+	switch m.rng.IntN(9) {
 	case 0:
 		m.messages([]imapkit.Item{imapkit.ItemFlags})
 	case 1:
@@ -93,14 +99,68 @@ func (m *moodyModel) read() {
 		m.raw()
 	case 5:
 		m.one()
+	case 6:
+		m.search()
+	case 7:
+		m.pages()
+	case 8:
+		m.header()
 	}
 }
 
-func (m *moodyModel) begin(what string) {
+// A moodyCall is one call, and what there was when it began.
+type moodyCall struct {
+	*moodyModel
+	what    string
+	ctx     context.Context
+	cancel  context.CancelFunc // of a context that the program may end
+	leaveAt int                // where the program leaves a loop; -1: nowhere
+	endAt   int                // where it ends the context
+	left    bool               // it has done one of these
+	before  []*moodyMessage
+	excuses int
+	calm    bool
+}
+
+func (m *moodyModel) begin(what string) *moodyCall {
+	call := &moodyCall{moodyModel: m, what: what, leaveAt: -1, endAt: -1}
+	call.ctx, call.cancel = context.WithCancel(m.ctx)
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
-	m.what, m.before, m.excuses, m.calm = what, m.w.there(), m.w.excuses, m.w.calm
+	call.before, call.excuses, call.calm = m.w.there(), m.w.excuses, m.w.calm
+	if !call.calm {
+		switch m.rng.IntN(12) {
+		case 0:
+			call.leaveAt = m.rng.IntN(20)
+		case 1:
+			call.endAt = m.rng.IntN(20)
+		}
+	}
 	m.w.trace = append(m.w.trace, "# "+what)
+	return call
+}
+
+// step is called where a loop has handed out n messages. It reports whether to
+// go on.
+func (m *moodyCall) step(n int) bool {
+	switch n {
+	case m.leaveAt:
+		m.left = true
+		return false
+	case m.endAt:
+		m.left = true
+		m.cancel()
+	}
+	return true
+}
+
+// inside makes another call inside a loop, now and then.
+func (m *moodyCall) inside() {
+	if m.depth < 2 && !m.calm && m.rng.IntN(40) == 0 {
+		m.depth++
+		m.read()
+		m.depth--
+	}
 }
 
 // uids returns some UIDs, of which most are there.
@@ -115,26 +175,39 @@ func (m *moodyModel) uids() []imap.UID {
 	return uids
 }
 
-func (m *moodyModel) message(uid imap.UID) *moodyMessage {
+func (m *moodyCall) message(uid imap.UID) *moodyMessage {
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
 	if n := int(uid) - scripted.UID(0); n >= 1 && n <= len(m.w.messages) {
 		return m.w.messages[n-1]
 	}
-	m.t.Fatalf("%s: UID %d, which never existed", m.what, uid)
-	return nil
+	m.t.Errorf("%s: UID %d, which never existed", m.what, uid)
+	return &moodyMessage{n: -1}
 }
 
-// end checks what a loop has handed out. named is nil if it was for all.
-func (m *moodyModel) end(named, got []imap.UID, err error, mayKeep bool) {
+// outcome checks an error. It reports whether the call may be held to what it
+// has handed out.
+func (m *moodyCall) outcome(err error, mayKeep bool) bool {
 	m.t.Helper()
 	m.w.mu.Lock()
 	defer m.w.mu.Unlock()
-	m.w.trace = append(m.w.trace, fmt.Sprintf("# %s: %v, %v", m.what, got, err))
+	m.w.trace = append(m.w.trace, fmt.Sprintf("# %s ends: %v", m.what, err))
 	excused := m.w.excuses > m.excuses
-	if err != nil && (!excused && !mayKeep || errors.Is(err, context.DeadlineExceeded)) {
+	switch {
+	case err == nil:
+		return !m.left
+	case m.left && errors.Is(err, context.Canceled):
+		return false
+	case !excused && !mayKeep || errors.Is(err, context.DeadlineExceeded):
 		m.t.Errorf("%s: %v", m.what, err)
 	}
+	return !excused && !m.left
+}
+
+// end checks what a loop has handed out. named is nil if it was for all.
+func (m *moodyCall) end(named, got []imap.UID, err error, mayKeep bool) {
+	m.t.Helper()
+	m.cancel()
 	seen := make(map[imap.UID]bool)
 	for _, uid := range got {
 		if seen[uid] {
@@ -144,9 +217,11 @@ func (m *moodyModel) end(named, got []imap.UID, err error, mayKeep bool) {
 			m.t.Errorf("%s: UID %d was not asked for", m.what, uid)
 		}
 	}
-	if err != nil && excused {
+	if !m.outcome(err, mayKeep) {
 		return
 	}
+	m.w.mu.Lock()
+	defer m.w.mu.Unlock()
 	for _, msg := range m.before {
 		kept := err != nil && len(msg.kept) > 0
 		if (named == nil || slices.Contains(named, msg.uid())) && !msg.gone && !seen[msg.uid()] && !kept {
@@ -156,7 +231,7 @@ func (m *moodyModel) end(named, got []imap.UID, err error, mayKeep bool) {
 }
 
 // check checks what a loop has handed out of a message.
-func (m *moodyModel) check(info *imapkit.MessageInfo, items []imapkit.Item) {
+func (m *moodyCall) check(info *imapkit.MessageInfo, items []imapkit.Item) {
 	m.t.Helper()
 	msg := m.message(info.UID)
 	if m.calm && info.Err != nil {
@@ -188,38 +263,41 @@ func (m *moodyModel) check(info *imapkit.MessageInfo, items []imapkit.Item) {
 }
 
 func (m *moodyModel) messages(items []imapkit.Item) {
+	call := m.begin(fmt.Sprint("Messages ", items))
 	var uids []imap.UID
 	q := imapkit.All()
-	if !m.calm && m.rng.IntN(2) == 0 {
+	if !call.calm && m.rng.IntN(2) == 0 {
 		uids = m.uids()
 		q = imapkit.UIDs(uids...)
 	}
-	m.begin(fmt.Sprint("Messages ", items))
-	var got []imap.UID
-	var failed error
 	all := items
 	if items == nil {
 		all = []imapkit.Item{imapkit.ItemFlags, imapkit.ItemSize, imapkit.ItemDate, imapkit.ItemEnvelope}
 	}
-	for info, err := range m.f.Messages(m.ctx, q, items...) {
+	var got []imap.UID
+	var failed error
+	for info, err := range m.f.Messages(call.ctx, q, items...) {
 		if failed = err; err != nil {
 			break
 		}
 		got = append(got, info.UID)
-		m.check(info, all)
+		call.check(info, all)
+		if call.inside(); !call.step(len(got)) {
+			break
+		}
 	}
-	m.ascending(got)
-	m.end(uids, got, failed, false)
+	call.ascending(got)
+	call.end(uids, got, failed, false)
 }
 
-func (m *moodyModel) ascending(got []imap.UID) {
+func (m *moodyCall) ascending(got []imap.UID) {
 	m.t.Helper()
 	if !slices.IsSorted(got) {
 		m.t.Errorf("%s: not in order: %v", m.what, got)
 	}
 }
 
-func (m *moodyModel) body(msg *moodyMessage, raw []byte, err error) {
+func (m *moodyCall) body(msg *moodyMessage, raw []byte, err error) {
 	m.t.Helper()
 	if string(raw) != scripted.Message(msg.n) && (len(raw) > 0 || err == nil || m.calm) {
 		m.t.Errorf("%s: UID %d: body %q, error %v", m.what, msg.uid(), raw, err)
@@ -228,90 +306,147 @@ func (m *moodyModel) body(msg *moodyMessage, raw []byte, err error) {
 
 func (m *moodyModel) fetchAll() {
 	uids := m.uids()
-	m.begin("FetchAll")
+	call := m.begin("FetchAll")
 	var got []imap.UID
 	var failed error
-	for whole, err := range m.f.FetchAll(m.ctx, uids) {
+	for whole, err := range m.f.FetchAll(call.ctx, uids) {
 		if failed = err; err != nil {
 			break
 		}
 		got = append(got, whole.Info.UID)
-		m.check(whole.Info, []imapkit.Item{imapkit.ItemFlags, imapkit.ItemSize, imapkit.ItemDate})
-		m.body(m.message(whole.Info.UID), whole.Raw, whole.Info.Err)
+		call.check(whole.Info, []imapkit.Item{imapkit.ItemFlags, imapkit.ItemSize, imapkit.ItemDate})
+		call.body(call.message(whole.Info.UID), whole.Raw, whole.Info.Err)
+		if call.inside(); !call.step(len(got)) {
+			break
+		}
 	}
-	m.ascending(got)
-	m.end(uids, got, failed, false)
+	call.ascending(got)
+	call.end(uids, got, failed, false)
 }
 
 func (m *moodyModel) raw() {
 	uids := m.uids()
-	m.begin("Raw")
+	call := m.begin("Raw")
 	var got []imap.UID
 	var failed error
-	for raw, err := range m.f.Raw(m.ctx, uids) {
-		if failed = err; err != nil {
-			break
-		}
-		b, err := io.ReadAll(raw.Body)
+	for raw, err := range m.f.Raw(call.ctx, uids) {
 		if failed = err; err != nil {
 			break
 		}
 		got = append(got, raw.UID)
-		m.body(m.message(raw.UID), b, nil)
+		if !call.calm && m.rng.IntN(10) == 0 {
+			io.CopyN(io.Discard, raw.Body, m.rng.Int64N(300)) // and leaves the rest
+			continue
+		}
+		b, err := io.ReadAll(raw.Body)
+		if failed = err; err != nil {
+			got = got[:len(got)-1]
+			break
+		}
+		call.body(call.message(raw.UID), b, nil)
+		if !call.step(len(got)) {
+			break
+		}
 	}
-	m.end(uids, got, failed, !m.calm)
+	call.end(uids, got, failed, !call.calm)
+}
+
+func (m *moodyModel) search() {
+	call := m.begin("Search")
+	uids, err := m.f.Search(call.ctx, imapkit.All())
+	call.ascending(uids)
+	for _, uid := range uids {
+		call.message(uid)
+	}
+	call.end(nil, uids, err, false)
+}
+
+// pages leafs to the oldest message. What is new after the first page is on none.
+func (m *moodyModel) pages() {
+	call := m.begin("Pages")
+	pages := m.f.Pages(imapkit.All(), 1+m.rng.IntN(30), imapkit.ItemFlags)
+	var got []imap.UID
+	var err error
+	for {
+		var page []*imapkit.MessageInfo
+		if page, err = pages.Older(call.ctx); err != nil || len(page) == 0 {
+			break
+		}
+		for _, info := range page {
+			got = append(got, info.UID)
+			call.check(info, []imapkit.Item{imapkit.ItemFlags})
+		}
+		if !call.step(len(got)) {
+			break
+		}
+	}
+	if !slices.IsSortedFunc(got, func(a, b imap.UID) int { return cmp.Compare(b, a) }) {
+		m.t.Errorf("%s: not newest first: %v", call.what, got)
+	}
+	call.end(nil, got, err, false)
+}
+
+func (m *moodyModel) header() {
+	uid := imap.UID(scripted.UID(1 + m.rng.IntN(70)))
+	call := m.begin(fmt.Sprint("FetchHeader, UID ", uid))
+	h, err := m.f.FetchHeader(call.ctx, uid)
+	if err == nil && h.Get("Subject") != fmt.Sprint("Message ", call.message(uid).n) {
+		m.t.Errorf("%s: subject %q", call.what, h.Get("Subject"))
+	}
+	call.single(uid, err)
 }
 
 // one fetches a single message, in one of the ways to do that.
 func (m *moodyModel) one() {
 	uid := imap.UID(scripted.UID(1 + m.rng.IntN(70)))
 	open := m.rng.IntN(2) == 0
-	m.begin(fmt.Sprintf("one, UID %d, Open: %v", uid, open))
+	call := m.begin(fmt.Sprintf("one, UID %d, Open: %v", uid, open))
 	var got *imapkit.MessageInfo
 	var raw []byte
 	var err error
 	if open {
 		var body io.ReadCloser
-		if body, err = m.f.Open(m.ctx, uid); err == nil {
+		if body, err = m.f.Open(call.ctx, uid); err == nil {
 			got = &imapkit.MessageInfo{UID: uid}
 			raw, err = io.ReadAll(body)
 			body.Close()
 		}
 	} else {
 		var whole *imapkit.Message
-		if whole, err = m.f.Fetch(m.ctx, uid); err == nil {
+		if whole, err = m.f.Fetch(call.ctx, uid); err == nil {
 			got, raw = whole.Info, whole.Raw
 		}
 	}
-	m.w.mu.Lock()
-	excused := m.w.excuses > m.excuses
-	m.w.mu.Unlock()
 	var refused *imapkit.ServerError
 	switch {
 	case open && len(raw) > 0 && errors.As(err, &refused): // which came behind the body
-		m.body(m.message(uid), raw, nil)
+		call.body(call.message(uid), raw, nil)
+		err = nil
 	case err == nil:
 		if got.UID != uid {
-			m.t.Errorf("%s: UID %d", m.what, got.UID)
+			m.t.Errorf("%s: UID %d", call.what, got.UID)
 		}
-		m.check(got, nil)
-		m.body(m.message(uid), raw, got.Err)
-	case errors.Is(err, context.DeadlineExceeded):
-		m.t.Errorf("%s: %v", m.what, err)
-	case errors.Is(err, imapkit.ErrNotFound):
-		for _, msg := range m.before {
-			if msg.uid() == uid && !msg.gone {
-				m.t.Errorf("%s: %v, and it is there", m.what, err)
-			}
+		call.check(got, nil)
+		call.body(call.message(uid), raw, got.Err)
+	}
+	call.single(uid, err)
+}
+
+// single checks the error of a call for one message.
+func (m *moodyCall) single(uid imap.UID, err error) {
+	m.t.Helper()
+	m.cancel()
+	var kept bool
+	for _, msg := range m.before {
+		m.w.mu.Lock()
+		there := msg.uid() == uid && !msg.gone
+		m.w.mu.Unlock()
+		if there && errors.Is(err, imapkit.ErrNotFound) {
+			m.t.Errorf("%s: %v, and it is there", m.what, err)
 		}
-	default:
-		for _, msg := range m.before {
-			if msg.uid() == uid && len(msg.kept) > 0 {
-				return
-			}
-		}
-		if !excused {
-			m.t.Errorf("%s: %v", m.what, err)
-		}
+		kept = kept || there && len(msg.kept) > 0
+	}
+	if !errors.Is(err, imapkit.ErrNotFound) {
+		m.outcome(err, kept)
 	}
 }

@@ -39,10 +39,14 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 		if err != nil {
 			return err
 		}
-		r.cmd = s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + section + ")")
-		r.reader = s.NewFetchReader()
-		r.reader.Stream = section
-		if err := r.reader.Add(r.cmd); err != nil {
+		ask := func() error {
+			r.cmd = s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + section + ")")
+			r.reader = s.NewFetchReader()
+			r.reader.Stream = section
+			return r.reader.Add(r.cmd)
+		}
+		asked := 1
+		if err := ask(); err != nil {
 			return err
 		}
 		h := hollow{uid: uid}
@@ -68,7 +72,14 @@ func (f *Folder) openSection(ctx context.Context, verb string, uid imap.UID, sec
 				case there:
 					return fmt.Errorf("%w: the server did not send %s of UID %d", ErrProtocol, section, uid)
 				}
-				return s.missing(f, uid)
+				if err := s.missing(f, uid); !errors.Is(err, errSendsNothing) || asked == 2 {
+					return err
+				}
+				asked, opening = 2, nil
+				if err := ask(); err != nil {
+					return err
+				}
+				continue
 			}
 			if err != nil {
 				return err

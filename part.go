@@ -132,43 +132,55 @@ func (f *Folder) fetchItems(ctx context.Context, verb string, uid imap.UID, item
 	op := f.operation(verb)
 	op.stream = true
 	var found *wire.Fetched
-	err := f.client.do(ctx, op, func(s *session) error {
-		found = nil
-		cmd := s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + strings.Join(items, " ") + ")")
-		err := s.fetchInto(f, uid, cmd, func(m *wire.Fetched) error {
-			section := m.Section(items[len(items)-1])
-			switch {
-			case m.UID == 0 && section != nil:
-				return withoutUID(m)
-			case m.UID != uid || (m.Items|m.Bad)&wire.ItemBodyStructure == 0 && section == nil:
-			case found == nil:
-				copied := *m
-				found = &copied
-			default: // in several responses
-				if m.BodyStructure != nil {
-					found.BodyStructure = m.BodyStructure
-				}
-				if section != nil {
-					found.Sections = m.Sections
-				}
+	err := f.client.do(ctx, op, func(s *session) (err error) {
+		for range 2 {
+			if found, err = s.fetchItems(f, uid, items); err != nil || found != nil {
+				return err
 			}
-			return nil
-		})
-		if err != nil || found != nil {
-			return err
+			if err = s.missing(f, uid); !errors.Is(err, errSendsNothing) {
+				return err
+			}
 		}
-		return s.missing(f, uid)
+		return err
 	})
 	return found, err
 }
+
+// fetchItems returns nil if nothing comes.
+func (s *session) fetchItems(f *Folder, uid imap.UID, items []string) (found *wire.Fetched, err error) {
+	cmd := s.Command("UID FETCH").Number(uint64(uid)).Raw("(UID " + strings.Join(items, " ") + ")")
+	err = s.fetchInto(f, uid, cmd, func(m *wire.Fetched) error {
+		section := m.Section(items[len(items)-1])
+		switch {
+		case m.UID == 0 && section != nil:
+			return withoutUID(m)
+		case m.UID != uid || (m.Items|m.Bad)&wire.ItemBodyStructure == 0 && section == nil:
+		case found == nil:
+			copied := *m
+			found = &copied
+		default: // in several responses
+			if m.BodyStructure != nil {
+				found.BodyStructure = m.BodyStructure
+			}
+			if section != nil {
+				found.Sections = m.Sections
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+// errSendsNothing is what the server says of a message that exists. It may have
+// been asked at the wrong moment: [EXPUNGEISSUED] says that some message is gone.
+var errSendsNothing = fmt.Errorf("%w: the server says that the message exists, and sends nothing of it", ErrProtocol)
 
 // missing returns the error for a message of which nothing has come.
 func (s *session) missing(f *Folder, uid imap.UID) error {
 	there, err := s.present(f, []imap.UID{uid})
 	switch {
 	case len(there) > 0: // Exchange, of messages that it cannot convert
-		return fmt.Errorf("%w: the server says that there is UID %d in %s, and sends nothing of it",
-			ErrProtocol, uid, f.name)
+		return fmt.Errorf("%w: UID %d in %s", errSendsNothing, uid, f.name)
 	case err != nil:
 		return err
 	}

@@ -165,6 +165,56 @@ func TestFetchHeader(t *testing.T) {
 	usable(t, s, f, 1)
 }
 
+// Another session's removal made a command fail that was for a message that is
+// still there.
+func TestAPartThatWasPassedOverIsAskedForAgain(t *testing.T) {
+	for name, call := range map[string]func(context.Context, *Folder) error{
+		"FetchHeader": func(ctx context.Context, f *Folder) error {
+			h, err := f.FetchHeader(ctx, 101)
+			if err == nil && h.Get("Subject") != "x" {
+				err = fmt.Errorf("subject %q", h.Get("Subject"))
+			}
+			return err
+		},
+		"OpenRange": func(ctx context.Context, f *Folder) error {
+			r, err := f.OpenRange(ctx, 101, 0, 100)
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			b, err := io.ReadAll(r)
+			if err == nil && string(b) != "Subject: x\r\n\r\n" {
+				err = fmt.Errorf("read %q", b)
+			}
+			return err
+		},
+	} {
+		for _, says := range []string{"OK done", "NO [EXPUNGEISSUED] some are gone"} {
+			for times, wanted := range map[int]error{1: nil, 2: ErrProtocol} {
+				answer := partServer("", "Subject: x\r\n\r\n")["UID FETCH"]
+				passed := 0
+				_, f := readFrom(t, scripted.Options{Exists: 1, Handle: map[string]func(*scripted.Conn, scripted.Command){
+					"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+						switch {
+						case strings.Contains(cmd.Args, "INTERNALDATE"):
+							c.Send(`* 1 FETCH (UID 101 INTERNALDATE "05-Jan-2026 10:00:00 +0000")`)
+							c.OK(cmd.Tag, "done")
+						case passed < times:
+							passed++
+							c.Send(cmd.Tag + " " + says)
+						default:
+							answer(c, cmd)
+						}
+					},
+				}})
+				if err := call(t.Context(), f); !errors.Is(err, wanted) {
+					t.Errorf("%s, %d times %s: %v", name, times, says, err)
+				}
+			}
+		}
+	}
+}
+
 func TestOpenRangeStreamsAPiece(t *testing.T) {
 	s, f := readFrom(t, scripted.Options{Exists: 1, Handle: map[string]func(*scripted.Conn, scripted.Command){
 		"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
