@@ -78,6 +78,12 @@ type chunk struct {
 	err      error   // and why that was in vain
 }
 
+// forget empties the entry of a message that is gone, or to be asked for again.
+func (l *loop) forget(e *entry) {
+	l.held -= e.size
+	*e = entry{}
+}
+
 // An entry is a message of a chunk.
 type entry struct {
 	info     *MessageInfo // nil: nothing has come
@@ -86,11 +92,14 @@ type entry struct {
 	more     bool         // something has come beside flags, which servers also send unasked
 	sections []wire.Section
 	size     int64 // its share of held
-	era      int   // in which its sequence number is valid
+	era      int   // in which its sequence number is valid, or otherEra
 	given    bool  // handed out before those in front of it
 	tried    bool  // another way to get the message
 	there    bool  // which the server says, and sends it in pieces at most
 }
+
+// otherEra is that of another connection.
+const otherEra = -1
 
 // aheadOf is how many chunks may be in flight.
 const aheadOf = 2
@@ -109,7 +118,7 @@ func (l *loop) fail(err error) {
 	}
 	if isThrottled(err) {
 		l.stall = err
-		l.again()
+		l.putOff(err)
 	} else {
 		l.err = l.folder.client.outcome(l.stopped(err))
 	}
@@ -130,7 +139,7 @@ func (l *loop) attach() {
 			return nil
 		}
 		if err := l.pumpReady(s, true); err != nil {
-			l.again()
+			l.putOff(err)
 			return l.stopped(err)
 		}
 		return nil
@@ -175,7 +184,28 @@ func (l *loop) prepare(s *session) error {
 	}
 	l.todo = there
 	l.reader = s.NewFetchReader()
-	return s.openWith(l.folder, l.todo, func() error { return l.ask(s) })
+	uids := l.todo
+	if len(uids) == 0 && len(l.sent) > 0 {
+		uids = l.sent[len(l.sent)-1].uids
+	}
+	return s.openWith(l.folder, uids, func() error { return l.ask(s) })
+}
+
+// putOff puts what is in flight back to what is to do. Only if a server that
+// throttles has answered all that and puts off what was asked for after it,
+// because something was left out, is what has come kept.
+func (l *loop) putOff(err error) {
+	if !isThrottled(err) || slices.ContainsFunc(l.sent, func(c *chunk) bool {
+		return !c.cmd.Done || c.saved != nil || isThrottled(refusal(c.cmd))
+	}) {
+		l.again()
+		return
+	}
+	for _, c := range l.sent {
+		for i := range c.entries {
+			c.entries[i].era = otherEra
+		}
+	}
 }
 
 // again puts what is in flight back to what is to do.
@@ -207,8 +237,11 @@ func (c *chunk) missing() []imap.UID {
 	return missing
 }
 
-// ask keeps the link busy.
+// ask keeps the link busy, unless something has to be asked for again first.
 func (l *loop) ask(s *session) error {
+	if slices.ContainsFunc(l.sent, l.needsRepair) {
+		return nil
+	}
 	for len(l.sent) < aheadOf && len(l.todo) > 0 {
 		uids, rest := s.measure().atMost(l.perChunk).cut(l.todo)
 		cmd := l.command(s, string(appendSet(nil, uids)), l.items)
@@ -303,7 +336,7 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 			}
 			if l.mustSeek(c) {
 				c.err = l.seek(s, c, err)
-				if s.Err() != nil || isThrottled(c.err) {
+				if c.sought = !isThrottled(c.err); s.Err() != nil || !c.sought {
 					return c.err
 				}
 			}
@@ -332,7 +365,7 @@ func (l *loop) endChunks(s *session, ahead bool) error {
 	if c := l.current(); c != nil {
 		l.handOut(c) // what has come before its turn
 	}
-	if ahead && !slices.ContainsFunc(l.sent, l.needsRepair) {
+	if ahead {
 		return l.ask(s)
 	}
 	return nil

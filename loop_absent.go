@@ -71,7 +71,7 @@ func (l *loop) seek(s *session, c *chunk, refused error) error {
 	switch {
 	case s.isRefusal(err):
 		there, refused = absent, err
-	case err != nil && s.Err() == nil && c.lost > 0: // these are told as they came, without their UIDs
+	case err != nil && s.Err() == nil && !isThrottled(err) && c.lost > 0: // these are told as they came, without their UIDs
 		return nil
 	case err != nil:
 		return err
@@ -150,8 +150,21 @@ func (l *loop) askAgain(s *session, c *chunk, uids []imap.UID, certain bool) err
 	return l.askAgain(s, c, left[half:], certain)
 }
 
-// askPiecemeal takes what it gets of a message that does not come.
+// askPiecemeal takes what it gets of a message that does not come. If the server
+// throttles, that is nothing yet.
 func (l *loop) askPiecemeal(s *session, c *chunk, uid imap.UID, refused error, certain bool) error {
+	before := l.refused
+	err := l.eachItem(s, c, uid, refused, certain)
+	if isThrottled(err) {
+		l.refused = before
+		if e := l.known(c, uid); e != nil {
+			l.forget(e)
+		}
+	}
+	return err
+}
+
+func (l *loop) eachItem(s *session, c *chunk, uid imap.UID, refused error, certain bool) error {
 	one := []imap.UID{uid}
 	if !certain {
 		there, err := s.present(l.folder, one)
@@ -189,8 +202,7 @@ func (l *loop) askPiecemeal(s *session, c *chunk, uid imap.UID, refused error, c
 			return err
 		}
 		if err == nil && len(there) == 0 { // it has gone since
-			l.held -= e.size
-			*e = entry{}
+			l.forget(e)
 			return nil
 		}
 	}

@@ -58,6 +58,10 @@ func (l *loop) repair(s *session, c *chunk) error {
 				i, _ := slices.BinarySearch(c.uids, chunk[0])
 				c.entries[i].info.note(err)
 			case err != nil:
+				for _, uid := range slices.Concat(append(todo, chunk)...) {
+					i, _ := slices.BinarySearch(c.uids, uid)
+					c.entries[i].bad |= job.item // still to be done
+				}
 				return err
 			}
 		}

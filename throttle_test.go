@@ -515,3 +515,112 @@ func TestWhatTheProgramDoesInDoIsNotRepeated(t *testing.T) {
 		t.Errorf("%d calls, error %v", calls, err)
 	}
 }
+
+// A server that leaves out some messages puts off each of the commands in turn
+// that look for them. What has come by then is not asked for again.
+func TestThrottlingWhileMessagesAreLookedForCostsNothingThatHasCome(t *testing.T) {
+	const n = 20
+	answer := func(c *scripted.Conn, cmd scripted.Command) {
+		set, list, _ := strings.Cut(cmd.Args, " ")
+		items := strings.Fields(strings.NewReplacer("(", "", ")", "", ".PEEK", "").Replace(list))
+		end := "OK done"
+		for _, uid := range named(set) {
+			num := int(uid) - scripted.UID(0)
+			message := scripted.Message(num)
+			header, text, _ := strings.Cut(message, "\r\n\r\n")
+			values := []string{fmt.Sprint("UID ", uid)}
+			refused := false
+			for _, item := range items {
+				switch item {
+				case "FLAGS":
+					values = append(values, "FLAGS ()")
+					refused = refused || num == 12
+				case "INTERNALDATE":
+					values = append(values, `INTERNALDATE "05-Jan-2026 10:00:00 +0000"`)
+					refused = refused || num == 12 && len(items) > 2
+				case "RFC822.SIZE":
+					values = append(values, fmt.Sprint("RFC822.SIZE ", len(message)))
+					refused = refused || num == 12
+				case "ENVELOPE":
+					values = append(values, "ENVELOPE "+scripted.Envelope(num))
+					if num == 15 { // which can be made from the header
+						values[len(values)-1] = "ENVELOPE NIL"
+					}
+					refused = refused || num == 5 || num == 12
+				case "BODY[]":
+					if num != 18 { // which comes in two parts
+						values = append(values, fmt.Sprintf("BODY[] {%d}\r\n%s", len(message), message))
+					}
+					refused = refused || num == 5 || num == 12
+				case "BODY[HEADER]":
+					values = append(values, fmt.Sprintf("BODY[HEADER] {%d}\r\n%s\r\n\r\n", len(header)+4, header))
+				case "BODY[TEXT]":
+					values = append(values, fmt.Sprintf("BODY[TEXT] {%d}\r\n%s", len(text), text))
+				}
+			}
+			if refused {
+				end = "NO Some messages could not be FETCHed (Failure)"
+				continue
+			}
+			c.Send(fmt.Sprintf("* %d FETCH (%s)", num, strings.Join(values, " ")))
+		}
+		c.Send(cmd.Tag + " " + end)
+	}
+	for verb, loop := range map[string]func(*imapkit.Folder) []string{
+		"Messages": func(f *imapkit.Folder) (got []string) {
+			for m, err := range f.Messages(limited(t), imapkit.UIDs(numbered(n)...), imapkit.ItemFlags, imapkit.ItemEnvelope) {
+				if err != nil {
+					return append(got, err.Error())
+				}
+				got = append(got, fmt.Sprint(m.UID, m.Flags != nil, m.Envelope, m.Err))
+			}
+			return got
+		},
+		"FetchAll": func(f *imapkit.Folder) (got []string) {
+			for m, err := range f.FetchAll(limited(t), numbered(n)) {
+				if err != nil {
+					return append(got, err.Error())
+				}
+				got = append(got, fmt.Sprint(m.Info.UID, m.Info.Flags != nil, m.Info.Size, len(m.Raw), m.Info.Err))
+			}
+			return got
+		},
+	} {
+		var want []string
+		for nth := 0; ; nth++ { // the first is the one for all, and 0 is none
+			if nth == 1 {
+				continue
+			}
+			times := 0
+			s := scripted.Serve(t, scripted.Options{Exists: n, Handle: map[string]func(*scripted.Conn, scripted.Command){
+				"UID FETCH": func(c *scripted.Conn, cmd scripted.Command) {
+					if times++; times == nth {
+						c.Send(cmd.Tag + " NO Request is throttled. Suggested Backoff Time: 1 milliseconds")
+						return
+					}
+					answer(c, cmd)
+				}}})
+			c := inClear(s)
+			got := loop(c.Folder("INBOX"))
+			c.Close()
+			if nth == 0 {
+				if want = got; len(want) != n {
+					t.Fatalf("%s: %d messages: %q", verb, len(want), want)
+				}
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, command %d: got\n%s\nwant\n%s", verb, nth, strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+			asked := slices.DeleteFunc(work(s), func(cmd string) bool { return !strings.Contains(cmd, "120 (UID ") })
+			if len(asked) != 1 {
+				t.Errorf("%s, command %d: the last message was asked for %d times", verb, nth, len(asked))
+			}
+			if nth > times {
+				if nth < 10 {
+					t.Errorf("%s: no more than %d commands", verb, nth)
+				}
+				break
+			}
+		}
+	}
+}

@@ -153,11 +153,11 @@ func (l *loop) refill(s *session, c *chunk) (again bool, err error) {
 		hollow{uid: c.uids[i], size: e.info.Size, empty: len(e.sections) >= len(l.sections)})
 	switch {
 	case errors.Is(err, ErrNotFound):
-		l.held -= e.size
-		*e = entry{}
+		l.forget(e)
 	case s.isRefusal(err), errors.Is(err, ErrProtocol) && s.Err() == nil:
 		e.info.note(err)
 	case err != nil:
+		e.tried = !isThrottled(err)
 		return true, err
 	default:
 		section := wire.Section{Name: "BODY[]", Size: int64(len(raw)), Data: raw}
