@@ -44,8 +44,8 @@ const (
 	// are waited for of which nobody knows whether they will come. The wait
 	// that is in vain at the end must not matter beside the time they took.
 	gatherBlind = 1 << 20
-	// gatherBody is the least size of a body that ends the waiting for more than
-	// itself: most often it is the last.
+	// gatherBody is how long a body must be for nothing to be waited for behind
+	// it, because it most often is the last.
 	gatherBody = 1 << 20
 )
 

@@ -15,32 +15,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/imapkit/imapkit/internal/testcert"
 )
-
-// connected returns both ends of a TCP connection, which ends by itself when a
-// test hangs.
-func connected(t *testing.T) (client, server *net.TCPConn) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	dialed, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	accepted, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	closeBoth := func() { dialed.Close(); accepted.Close() }
-	hanging := time.AfterFunc(time.Minute, closeBoth)
-	t.Cleanup(func() { hanging.Stop(); closeBoth() })
-	return dialed.(*net.TCPConn), accepted.(*net.TCPConn)
-}
 
 // waiting returns a connection whose reads wait for a good many bytes, although
 // nobody knows whether they will come: all that the server sent has been read.
@@ -272,14 +247,7 @@ func TestAConnectionThatIsClosedMeanwhileCannotWait(t *testing.T) {
 // TestBodiesArriveWholeAtAnyPace has a server that now sends as fast as it can
 // and now hesitates, in pieces of any size.
 func TestBodiesArriveWholeAtAnyPace(t *testing.T) {
-	ca, err := testcert.NewCA()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trusting, certified := tlsConfigs(t)
 	for name, secure := range map[string]bool{"in clear": false, "TLS": true} {
 		t.Run(name, func(t *testing.T) {
 			client, peer := connected(t)
@@ -287,7 +255,7 @@ func TestBodiesArriveWholeAtAnyPace(t *testing.T) {
 				Responses: 1 << 20}, new(Names), nil)
 			var server net.Conn = peer
 			if secure {
-				server = tls.Server(peer, &tls.Config{Certificates: []tls.Certificate{cert}})
+				server = tls.Server(peer, certified)
 			}
 			source := rand.NewChaCha8([32]byte{})
 			random := rand.New(source)
@@ -317,7 +285,7 @@ func TestBodiesArriveWholeAtAnyPace(t *testing.T) {
 
 			c.Begin(context.Background(), 30*time.Second, true)
 			if secure {
-				if _, err := c.StartTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}); err != nil {
+				if _, err := c.StartTLS(trusting); err != nil {
 					t.Fatal(err)
 				}
 			}

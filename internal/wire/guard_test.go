@@ -19,6 +19,43 @@ func piped(t *testing.T) (*Conn, net.Conn) {
 	return NewConn(near, Limits{Line: 1 << 10, Literal: 1 << 10, Result: 1 << 10, Message: 1 << 10, Depth: 8, Responses: 8}, new(Names), nil), far
 }
 
+// connected returns both ends of a TCP connection, which ends by itself when a
+// test hangs.
+func connected(t *testing.T) (client, server *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialed, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeBoth := func() { dialed.Close(); accepted.Close() }
+	hanging := time.AfterFunc(time.Minute, closeBoth)
+	t.Cleanup(func() { hanging.Stop(); closeBoth() })
+	return dialed.(*net.TCPConn), accepted.(*net.TCPConn)
+}
+
+// tlsConfigs returns what a client and a server need to talk TLS.
+func tlsConfigs(t *testing.T) (client, server *tls.Config) {
+	t.Helper()
+	ca, err := testcert.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := ca.Issue(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"}, &tls.Config{Certificates: []tls.Certificate{cert}}
+}
+
 func TestWhatComesTooLateDoesNotHitTheNextOperation(t *testing.T) {
 	for name, late := range map[string]func(*Conn) func(){
 		"a timer": func(c *Conn) func() {
@@ -80,18 +117,12 @@ func TestOnlySilenceCountsInAStream(t *testing.T) {
 }
 
 func TestTheGoodbyeOfTLSToAProxyIsNotWaitedFor(t *testing.T) {
-	ca, err := testcert.NewCA()
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := ca.Issue(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	trusting, certified := tlsConfigs(t)
+	certified.MaxVersion = tls.VersionTLS12
 	near, far := net.Pipe() // on which a write waits until the peer reads
 	defer far.Close()
-	go tls.Server(far, &tls.Config{Certificates: []tls.Certificate{cert}, MaxVersion: tls.VersionTLS12}).Handshake()
-	toProxy := tls.Client(near, &tls.Config{RootCAs: ca.Pool(), ServerName: "localhost"})
+	go tls.Server(far, certified).Handshake()
+	toProxy := tls.Client(near, trusting)
 	if err := toProxy.Handshake(); err != nil {
 		t.Fatal(err)
 	}

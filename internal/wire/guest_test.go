@@ -38,19 +38,8 @@ func withGuest(t *testing.T, caps string, reply func(command string) string) (*C
 
 func withGuestLimits(t *testing.T, caps string, lim Limits, reply func(command string) string) (*Conn, *guestPeer) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	nc, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	peer := &guestPeer{t: t, lines: make(chan string, 10000)}
-	if peer.nc, err = ln.Accept(); err != nil {
-		t.Fatal(err)
-	}
+	nc, server := connected(t)
+	peer := &guestPeer{t: t, nc: server, lines: make(chan string, 10000)}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
