@@ -438,13 +438,15 @@ func (m *moodyCall) single(uid imap.UID, err error) {
 	m.cancel()
 	var kept bool
 	for _, msg := range m.before {
+		if msg.uid() != uid {
+			continue
+		}
+		kept = len(msg.kept) > 0
 		m.w.mu.Lock()
-		there := msg.uid() == uid && !msg.gone
-		m.w.mu.Unlock()
-		if there && errors.Is(err, imapkit.ErrNotFound) {
+		if !msg.gone && errors.Is(err, imapkit.ErrNotFound) {
 			m.t.Errorf("%s: %v, and it is there", m.what, err)
 		}
-		kept = kept || there && len(msg.kept) > 0
+		m.w.mu.Unlock()
 	}
 	if !errors.Is(err, imapkit.ErrNotFound) {
 		m.outcome(err, kept)
