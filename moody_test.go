@@ -441,8 +441,8 @@ func (m *moodyCall) single(uid imap.UID, err error) {
 		if msg.uid() != uid {
 			continue
 		}
-		kept = len(msg.kept) > 0
 		m.w.mu.Lock()
+		kept = len(msg.kept) > 0 || msg.gone
 		if !msg.gone && errors.Is(err, imapkit.ErrNotFound) {
 			m.t.Errorf("%s: %v, and it is there", m.what, err)
 		}
